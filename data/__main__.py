@@ -1,0 +1,48 @@
+"""Command line of ``python -m data``: looks at originals. Does not train or write anything."""
+
+import argparse
+import json
+import sys
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the exit status is 0, or 2 with one message on stderr when the input can't be used."""
+    parser = argparse.ArgumentParser(prog="python -m data", description="Look at originals before training.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="what was found, and what training will see")
+    check.add_argument("path", help="a folder of .txt or .md files, a .jsonl file, or a datasets id")
+    check.add_argument(
+        "--base",
+        default=None,
+        help="model folder or hub id whose tokenizer counts (default: the base that ships)",
+    )
+    check.add_argument(
+        "--context", type=int, default=None, help="tokens a block may have (default: the base's own)"
+    )
+    check.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args(arguments)
+    try:
+        return _check(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _check(options: argparse.Namespace) -> int:
+    from data.bases import resolve
+    from data.check import check, describe
+    from data.originals import load_originals
+
+    originals = load_originals(options.path)
+    base = resolve(options.base or "embedded")
+    result = check(originals, base.tokenizer(), options.context or base.context())
+    print(
+        json.dumps(result.to_dict(), ensure_ascii=False, indent=2)
+        if options.json
+        else describe(result, originals)
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Files that are either whole or absent.
+
+Writes to a temporary name beside the target, flushes it to the disk and renames it. Does not lock: two programs that
+write the same file leave the later one's content, whole.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content``, or leave it as it was (OSError of the disk passes through)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes private files; a run is meant to be passed on
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, content: str) -> None:
+    """Replace ``path`` by ``content`` in UTF-8 with plain line feeds."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace ``path`` by ``content`` as indented JSON, readable as it is (é stays é). NaN is refused (ValueError)."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace ``path`` by one JSON object a line."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put the folder ``new`` at ``target``; a folder that stood there is moved aside first and removed last.
+
+    Two renames, so a crash between them can leave ``target`` missing with the old one beside it under
+    ``.NAME.replaced``; `recover_folder` puts that one back.
+    """
+    aside = _aside(target)
+    if aside.exists():
+        shutil.rmtree(aside)
+    if target.exists():
+        os.rename(target, aside)
+    os.rename(new, target)
+    if aside.exists():
+        shutil.rmtree(aside)
+
+
+def recover_folder(target: Path) -> None:
+    """Undo a `replace_folder` that was killed between its two renames; else do nothing."""
+    aside = _aside(target)
+    if aside.exists() and not target.exists():
+        os.rename(aside, target)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.replaced")

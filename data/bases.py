@@ -1,0 +1,119 @@
+"""Where a base model's files are: the one that ships, a local folder, or a hub id fetched into the local cache.
+
+Gives the folder, its tokenizer, its context and its hash. Does not load weights; `inference.checkpoints` does.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+EMBEDDED = Path(__file__).parent / "base"
+"""The base that ships with the repository. Its only mention."""
+
+NAMED = ("embedded", "tiny")
+"""Bases that need no folder: the one that ships, and an untrained two-layer model with its tokenizer, for tests."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model on this disk. ``revision`` is a hub commit or None; ``untrained`` asks for fresh small weights."""
+
+    id: str
+    path: Path
+    revision: str | None = None
+    untrained: bool = False
+
+    def tokenizer(self) -> Any:
+        """The tokenizer, padded with its end-of-text token when it has no padding token of its own."""
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(
+                self.path, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:
+            raise ValueError(
+                f"the tokenizer in {self.path} can't be read ({type(error).__name__}: {error})"
+            ) from error
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return tokenizer
+
+    def context(self) -> int:
+        """Tokens the model can see at once, as its config states them (1,024 when it states nothing)."""
+        config = json.loads((self.path / "config.json").read_text("utf-8"))
+        return int(next((config[key] for key in _CONTEXT_KEYS if config.get(key)), 1024))
+
+    def sha256(self) -> str:
+        """One hex digest over the names and bytes of the weight files; of the config for an untrained base."""
+        files = [self.path / "config.json"] if self.untrained else sorted(self.path.glob("*.safetensors"))
+        stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+        return _digest(stamps)
+
+
+@cache
+def _digest(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for name, *_ in stamps:
+        digest.update(Path(name).name.encode())
+        with open(name, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def resolve(base: str | Path, revision: str | None = None) -> Base:
+    """The files of ``base``: "embedded", "tiny", a folder, or a hub id such as "gpt2" or "Qwen/Qwen3-0.6B-Base".
+
+    A hub id is the only thing here that uses the network: safetensors and tokenizer files of ``revision`` go to the
+    Hugging Face cache; what is there already is not fetched again. Raises ValueError, naming the embedded base as
+    the way out, when the files can't be had.
+    """
+    if base == "embedded":
+        return Base("embedded", EMBEDDED)
+    if base == "tiny":
+        return Base("tiny", EMBEDDED, untrained=True)
+    folder = Path(base).expanduser()
+    if folder.is_dir():
+        _check_folder(folder)
+        return Base(str(base), folder)
+    if not _HUB_ID.fullmatch(str(base)):
+        raise ValueError(
+            f"no base at {base}: it is no folder and no hub id. Use base: embedded for the one that ships."
+        )
+    return _from_hub(str(base), revision)
+
+
+def _check_folder(folder: Path) -> None:
+    missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).exists()]
+    if not any(folder.glob("*.safetensors")):
+        missing.append("model.safetensors")
+    if missing:
+        pickled = " (pickled weights are never loaded)" if any(folder.glob("*.bin")) else ""
+        raise ValueError(
+            f"{folder} is not a model folder: {', '.join(missing)} missing{pickled}. Use base: embedded for the one that ships."
+        )
+
+
+def _from_hub(hub_id: str, revision: str | None) -> Base:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=_FILES))
+    except Exception as error:
+        near = difflib.get_close_matches(hub_id, NAMED, n=1)
+        hint = f"Did you mean base: {near[0]}? " if near else ""
+        raise ValueError(
+            f"the base {hub_id!r}{f' at revision {revision}' if revision else ''} can't be had: it is no folder here, and the hub did not give "
+            f"it ({type(error).__name__}). {hint}Check the id and the network, or use base: embedded, which needs none."
+        ) from error
+    _check_folder(folder)
+    return Base(hub_id, folder, revision=folder.name)

@@ -1,0 +1,232 @@
+"""Reads the user's originals from a folder, a file or a dataset, as they are, and says what is wrong with them.
+
+Normalises only what no reader sees: NFC, line ends, a byte-order mark, blank lines around a text, one stray space
+before a paragraph. Quotes, dashes, accents and the line breaks of verse are kept. Does not split, tokenize, judge or
+change a text otherwise.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NOT_ORIGINALS = {
+    "sources.md",
+    "readme.md",
+    "license.md",
+    "licence.md",
+    "readme.txt",
+    "license.txt",
+    "licence.txt",
+}
+"""File names (lower case) in a folder of originals that are about the texts and not texts themselves."""
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Original:
+    """One of the user's texts.
+
+    ``name`` is the file's stem, or the row's ``name`` or number; ``text`` is normalised; ``source`` and ``licence``
+    are free text, empty when nothing was stated.
+    """
+
+    name: str
+    text: str
+    source: str = ""
+    licence: str = ""
+
+    @property
+    def words(self) -> int:
+        """Number of whitespace-separated words."""
+        return len(self.text.split())
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the normalised text in UTF-8."""
+        return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
+
+
+def normalise(text: str) -> str:
+    r"""The form in which every text is trained and scored.
+
+    >>> normalise("\ufeffOne\r\n\r\n Two cafe\u0301s\n")
+    'One\n\nTwo cafés'
+    """
+    text = unicodedata.normalize("NFC", text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
+    lines = text.rstrip().split("\n")
+    while lines and not lines[0].strip():
+        lines.pop(0)
+    indented = sum(line.startswith((" ", "\t")) for line in lines)
+    if indented * 3 <= len(
+        [line for line in lines if line.strip()]
+    ):  # above a third: indentation is the form (verse)
+        for i, line in enumerate(lines):
+            starts_paragraph = i == 0 or not lines[i - 1].strip()
+            if starts_paragraph and re.match(r" \S", line):
+                lines[i] = line[1:]
+    return "\n".join(lines)
+
+
+def load_originals(source: str | Path) -> list[Original]:
+    """All originals found in ``source``, in the order of their names or rows.
+
+    ``source`` is a folder of .txt and .md files (not searched deeper; SOURCES.md, README.md and LICENSE.md are skipped), one
+    such file, a .jsonl of objects with ``text`` and perhaps ``name``, ``source``, ``licence``, a folder written by
+    ``datasets.Dataset.save_to_disk``, or the id of a dataset with a ``text`` column.
+
+    Raises ValueError that lists every problem found: nothing there, no text, not UTF-8, the same text twice.
+    """
+    problems: list[str] = []
+    originals = _load(source, problems)
+    seen: dict[str, str] = {}
+    for original in originals:
+        if original.text in seen:
+            problems.append(f"{original.name} is the same text as {seen[original.text]}: remove one of them")
+        seen.setdefault(original.text, original.name)
+    _raise(source, problems)
+    return originals
+
+
+def load_texts(source: str | Path) -> list[Original]:
+    """As `load_originals`, for texts to be scored: the same text may come twice."""
+    problems: list[str] = []
+    found = _load(source, problems)
+    _raise(source, problems)
+    return found
+
+
+def _raise(source: str | Path, problems: list[str]) -> None:
+    if problems:
+        raise ValueError(f"{source} can't be used:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+
+def _load(source: str | Path, problems: list[str]) -> list[Original]:
+    path = Path(source).expanduser()
+    if path.is_dir() and not (path / "state.json").exists() and not (path / "dataset_dict.json").exists():
+        found = _from_folder(path, problems)
+    elif path.suffix.lower() == ".jsonl" and path.is_file():
+        found = _from_jsonl(path, problems)
+    elif path.is_file():
+        if path.suffix.lower() not in {".txt", ".md"}:
+            raise ValueError(
+                f"{path} is not a text: found the ending '{path.suffix}'. Give a .txt, .md or .jsonl file or a folder of them."
+            )
+        found = [_read(path, problems)]
+    elif path.is_dir() or (_HUB_ID.fullmatch(str(source)) and not path.parent.is_dir()):
+        found = _from_datasets(str(source), problems)
+    else:
+        raise ValueError(
+            f"no originals at {path}: it does not exist.{_nearest(path)} Give a folder of .txt or .md files."
+        )
+
+    return [original for original in found if original is not None]
+
+
+def _original(
+    name: str, text: str, problems: list[str], source: str = "", licence: str = ""
+) -> Original | None:
+    text = normalise(text)
+    if not text.strip():
+        problems.append(f"{name} is empty: write a text into it or remove it")
+        return None
+    control = re.search(r"[\x00-\x08\x0e-\x1f\ud800-\udfff]", text)
+    if control:
+        problems.append(
+            f"{name} is not plain text: control character {control.group()!r} at character {control.start()}"
+        )
+        return None
+    return Original(name, text, source, licence)
+
+
+def _read(path: Path, problems: list[str]) -> Original | None:
+    raw = path.read_bytes()
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        problems.append(f"{path.name} is UTF-16: save it as UTF-8")
+        return None
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        problems.append(
+            f"{path.name} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}; save it as UTF-8"
+        )
+        return None
+    return _original(path.stem, text, problems)
+
+
+def _from_folder(path: Path, problems: list[str]) -> list[Original | None]:
+    files = sorted(
+        f
+        for f in path.iterdir()
+        if f.suffix.lower() in {".txt", ".md"}
+        and not f.name.startswith(".")
+        and f.name.lower() not in NOT_ORIGINALS
+    )
+    if not files:
+        others = sorted(f.name for f in path.iterdir())[:5]
+        raise ValueError(
+            f"no originals in {path}: found {', '.join(others) if others else 'an empty folder'}. "
+            "Put each text into a .txt or .md file there."
+        )
+    return [_read(file, problems) for file in files]
+
+
+def _from_jsonl(path: Path, problems: list[str]) -> list[Original | None]:
+    found: list[Original | None] = []
+    try:
+        lines = path.read_text("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: offset {error.start}; save it as UTF-8") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            problems.append(f"line {number} is not JSON: {error.msg} at column {error.colno}")
+            continue
+        found.append(_row(row, f"{path.stem}-{number:03d}", f"line {number}", problems))
+    if not found and not problems:
+        raise ValueError(f'no originals in {path}: the file is empty. Write one {{"text": "..."}} a line.')
+    return found
+
+
+def _row(row: Any, default_name: str, where: str, problems: list[str]) -> Original | None:
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+        problems.append(f'{where} has no "text" (found {keys or "nothing"}): each row needs "text"')
+        return None
+    name = str(row.get("name") or default_name)
+    return _original(name, row["text"], problems, str(row.get("source") or ""), str(row.get("licence") or ""))
+
+
+def _from_datasets(source: str, problems: list[str]) -> list[Original | None]:
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(source) if Path(source).is_dir() else datasets.load_dataset(source)
+    except Exception as error:
+        raise ValueError(
+            f"no originals at {source!r}: there is no such file or folder, and the datasets hub did not give it "
+            f"({type(error).__name__}). Give a folder of .txt or .md files, or check the id and the network."
+        ) from error
+    if isinstance(loaded, datasets.DatasetDict):
+        loaded = loaded["train"] if "train" in loaded else next(iter(loaded.values()))
+    stem = Path(source).name
+    return [_row(row, f"{stem}-{i:03d}", f"row {i}", problems) for i, row in enumerate(loaded)]
+
+
+def _nearest(path: Path) -> str:
+    """The nearest thing that does exist: a similar name in the deepest existing parent."""
+    parent = path.parent
+    while not parent.is_dir():
+        parent = parent.parent
+    near = difflib.get_close_matches(path.name, [p.name for p in parent.iterdir()], n=1, cutoff=0.6)
+    return (
+        f" Did you mean {parent / near[0]}?" if near and parent == path.parent else f" {parent} does exist."
+    )

@@ -1,0 +1,174 @@
+"""Command line of ``python -m inference``. Parses, reads, prints; the work is in the modules beside it."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+FIELDS = ("name", "occupation", "place", "meets", "keywords", "length")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; exit status 0, or 2 with one message on stderr when the input can't be used."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.work(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m inference", description="Sample, score and report.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    generate = commands.add_parser("generate", help="write new texts")
+    generate.add_argument("source", help='run directory, model folder, "embedded" or hub id')
+    generate.add_argument("--n", type=int, default=1, help="how many texts (default 1)")
+    for field in FIELDS:
+        generate.add_argument(f"--{field}", help=f"the brief's {field}")
+    generate.add_argument(
+        "--brief", metavar="FILE", help="YAML or JSON with the brief's fields, or a list of briefs"
+    )
+    generate.add_argument("--opening", help="a beginning to be continued")
+    generate.add_argument("--best-of", type=int, default=1, help="candidates a text (default 1)")
+    generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument("--temperature", type=float)
+    generate.add_argument("--top-p", type=float)
+    generate.add_argument("--min-p", type=float)
+    generate.add_argument("--max-new-tokens", type=int)
+    generate.add_argument(
+        "--format", choices=("text", "json"), default="text", help="json: one object a line"
+    )
+    generate.add_argument("--out", type=Path, help="write to this file in place of the terminal")
+    generate.set_defaults(work=_generate)
+
+    score = commands.add_parser("score", help="score texts against originals")
+    score.add_argument(
+        "files", nargs="+", help="folders, .txt, .md or .jsonl files (what generate --format json writes)"
+    )
+    score.add_argument("--references", help="folder or file of originals")
+    score.add_argument(
+        "--run", help="run directory: its originals are the references, its model and base give perplexities"
+    )
+    score.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    score.set_defaults(work=_score)
+
+    report = commands.add_parser(
+        "report", help="draw and score a run's samples, write metrics.json and report.html"
+    )
+    report.add_argument("run")
+    report.add_argument("--redraw", action="store_true", help="draw the samples again")
+    report.set_defaults(work=_report)
+    return parser
+
+
+def _generate(options: argparse.Namespace) -> None:
+    from data import atomic
+    from inference.sampling import generate
+
+    samples = generate(
+        options.source,
+        n=options.n,
+        brief=_brief(options),
+        opening=options.opening,
+        best_of=options.best_of,
+        seed=options.seed,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        min_p=options.min_p,
+        max_new_tokens=options.max_new_tokens,
+        progress=sys.stderr.isatty(),
+    )
+    if options.format == "json":
+        text = "".join(json.dumps(sample.to_dict(), ensure_ascii=False) + "\n" for sample in samples)
+    else:
+        text = "\n\n* * *\n\n".join(sample.text for sample in samples) + "\n"
+    if options.out is None:
+        print(text, end="")
+    else:
+        atomic.write_text(options.out, text)
+        print(f"{len(samples)} texts: {options.out}", file=sys.stderr)
+
+
+def _brief(options: argparse.Namespace) -> Any:
+    given = {field: getattr(options, field) for field in FIELDS if getattr(options, field) is not None}
+    if "length" in given:
+        try:
+            given["length"] = int(given["length"])
+        except ValueError:
+            raise ValueError(f"--length must be a number of words, found {given['length']!r}") from None
+    if options.brief is None:
+        return given or None
+    if given:
+        raise ValueError("give the brief in a file or by --name, --occupation and so on, not both")
+    import yaml
+
+    path = Path(options.brief)
+    if not path.is_file():
+        raise ValueError(f"no brief at {path}: write its fields there, for example 'name: Nadia Benali'")
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict | list) or (
+        isinstance(found, list) and not all(isinstance(b, dict) for b in found)
+    ):
+        raise ValueError(
+            f"{path} must hold the fields of a brief, or a list of such; found {type(found).__name__}"
+        )
+    return found
+
+
+def _score(options: argparse.Namespace) -> None:
+    from data.originals import load_originals, load_texts
+    from inference.scoring import score
+
+    if (options.references is None) == (options.run is None):
+        raise ValueError("say what to score against: --references FOLDER, or --run RUN (one of them)")
+    texts = [text for file in options.files for text in load_texts(file)]
+    if options.run is None:
+        card = score(texts, load_originals(options.references))
+    else:
+        from inference.runs import Run
+
+        card = score(texts, Run.open(options.run).originals, model=options.run)
+    ended = [row["ended_by_eos"] for file in options.files for row in _rows(file) if "ended_by_eos" in row]
+    if options.json:
+        extra = {"ended_by_eos": sum(ended) / len(ended)} if ended else {}
+        print(json.dumps({**card.to_dict(), **extra}, ensure_ascii=False, indent=2))
+        return
+    print(card)
+    spans = sorted(text.metrics["longest_copied_span"] for text in card.texts)
+    novelty = [text.metrics["novelty_4gram"] for text in card.texts]
+    print(
+        f"{len(spans)} texts; longest copied span: median {spans[len(spans) // 2]}, most {spans[-1]} words; least new 4-grams {min(novelty):.3f}"
+    )
+    for name, value in card.corpus.items():
+        print(f"{name.replace('_', ' ')}: {value:.3f}")
+    if ended:
+        print(f"ended by end of text: {sum(ended)} of {len(ended)}")
+
+
+def _rows(file: str) -> list[dict[str, Any]]:
+    path = Path(file)
+    if path.suffix != ".jsonl":
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
+def _report(options: argparse.Namespace) -> None:
+    from inference.report import write_report
+    from inference.summary import table
+
+    print(table(write_report(options.run, redraw=options.redraw, progress=True)))
+    print(f"\nreport: {Path(options.run) / 'report.html'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Draws tokens so that sample i depends on (seed, i) alone and not on the rows beside it.
+
+The warpers are transformers' own; what is ours is where the randomness comes from: each row has a generator of its own
+and takes the best of its warped scores plus Gumbel noise (Gumbel 1954; Maddison et al. 2014), which is exact
+sampling. So `model.generate` runs greedily, its global random state untouched.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    PreTrainedModel,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+
+DEFAULTS = {"temperature": 0.8, "top_p": 1.0, "min_p": 0.05}
+"""Used where neither the caller nor the model's generation config says otherwise."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are drawn: temperature (0 is greedy, above 1 flattens), top_p and min_p (0..1; Nguyen et al. 2024)."""
+
+    temperature: float
+    top_p: float
+    min_p: float
+
+    @classmethod
+    def choose(
+        cls, model: PreTrainedModel, temperature: float | None, top_p: float | None, min_p: float | None
+    ) -> "Decoding":
+        """What the caller gave, else what the model's generation config says, else `DEFAULTS`; checked."""
+        given = {"temperature": temperature, "top_p": top_p, "min_p": min_p}
+        for key, default in DEFAULTS.items():
+            if given[key] is None:
+                stated = getattr(model.generation_config, key, None)
+                given[key] = default if stated is None else stated
+        ranges = {"temperature": (0.0, 10.0), "top_p": (0.0, 1.0), "min_p": (0.0, 1.0)}
+        problems = [
+            f"{key} must be between {low:g} and {high:g}, found {given[key]}"
+            for key, (low, high) in ranges.items()
+            if not low <= float(given[key]) <= high  # type: ignore[arg-type]
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return cls(**{key: float(value) for key, value in given.items()})  # type: ignore[arg-type]
+
+    def processors(self, seed: int, indices: list[int]) -> LogitsProcessorList:
+        """Warpers and noise for a batch whose rows are the samples ``indices`` of ``seed``."""
+        found = LogitsProcessorList()
+        if self.temperature == 0:
+            return found
+        if self.temperature != 1:
+            found.append(TemperatureLogitsWarper(self.temperature))
+        if self.top_p < 1:
+            found.append(TopPLogitsWarper(self.top_p))
+        if self.min_p > 0:
+            found.append(MinPLogitsWarper(self.min_p))
+        found.append(RowNoise(seed, indices))
+        return found
+
+
+def row_seed(seed: int, index: int) -> int:
+    """A 63-bit seed for sample ``index``; neighbouring seeds and indices give unrelated ones."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{index}".encode()).digest()[:8], "big") >> 1
+
+
+class RowNoise(LogitsProcessor):
+    """Adds Gumbel noise to each row from the row's own generator; the best score is then a fair draw.
+
+    Drawn on the CPU whatever the model's device, so the noise is the same everywhere.
+    """
+
+    def __init__(self, seed: int, indices: list[int]) -> None:
+        self.generators = [torch.Generator().manual_seed(row_seed(seed, index)) for index in indices]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """``scores`` (B, V) plus noise; -inf stays -inf."""
+        noise = torch.stack([torch.empty(scores.shape[1]).exponential_(generator=g) for g in self.generators])
+        return scores.float() - noise.log().to(scores.device)  # type: ignore[return-value]

@@ -1,0 +1,132 @@
+"""Every figure of a run, computed from its files: the content of metrics.json.
+
+Scores the samples and gathers the held-out figures; every number stands between the base's and the originals' own.
+Draws nothing and writes nothing.
+"""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from data.bases import Base
+from data.dataset import encode
+from inference.draws import BASE, FINAL, fold_set
+from inference.runs import Run
+from inference.scale import Scale, content, style
+from inference.scorecard import Scorecard
+from inference.scoring import score
+
+
+def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Scorecard, Scorecard]:
+    """(metrics but for the seconds, scorecard of the final model's samples, scorecard of the base's samples)."""
+    texts = {name: [row["text"] for row in rows if row["set"] == name and row["text"]] for name in _sets(run)}
+    final = score(texts[FINAL], run.originals, model=run.path)
+    floor = score(texts[BASE], run.originals)
+    scale = Scale.of([original.text for original in run.originals])
+    drawn = [row for row in rows if row["set"] == FINAL]
+    spans = _column(final, "longest_copied_span")
+    novelties = _column(final, "novelty_4gram")
+    metrics = {
+        "name": run.name,
+        "verdict": final.verdict,
+        "parts": final.parts,
+        "held_out": held_out(run),
+        "chosen_steps": run.held_out["chosen_steps"],
+        "samples": {
+            "n": len(drawn),
+            "ended_by_eos": sum(row["ended_by_eos"] for row in drawn) / len(drawn),
+            "perplexity_base": final.corpus.get("perplexity_base"),
+            "perplexity_tuned": final.corpus.get("perplexity_tuned"),
+            "bits_per_byte_base": final.corpus.get("bits_per_byte_base"),
+            "bits_per_byte_tuned": final.corpus.get("bits_per_byte_tuned"),
+            "longest_copied_span": {"max": max(spans), "median": statistics.median(spans)},
+            "novelty_4gram": {"min": min(novelties), "mean": statistics.mean(novelties)},
+            "style": _mean_min(_column(final, "style")),
+            "similarity": _mean_min(_column(final, "similarity")),
+            "repetition": {"mean": statistics.mean(_column(final, "repetition"))},
+            "words": {"mean": statistics.mean(_column(final, "words"))},
+            "verdicts": [text.verdict for text in final.texts],
+        },
+        "originals": {
+            "style_band": _range(scale.band.get("style")),
+            "similarity_band": _range(scale.band.get("similarity")),
+            "novelty_4gram_band": _range(scale.band.get("novelty_4gram")),
+            "words_band": _range(scale.band["words"]),
+            "longest_shared_span": scale.longest_span if len(run.originals) > 1 else None,
+        },
+        "contrast": {"style": scale.contrast["style"], "similarity": scale.contrast["similarity"]},
+        "base": {
+            "style": _mean_min(_column(floor, "style")),
+            "similarity": _mean_min(_column(floor, "similarity")),
+            "longest_copied_span": {"max": max(_column(floor, "longest_copied_span"))},
+            "ended_by_eos": statistics.mean(row["ended_by_eos"] for row in rows if row["set"] == BASE),
+            "verdict": floor.verdict,
+        },
+        "cross_fitted": cross_fitted(run, texts),
+    }
+    return metrics, final, floor
+
+
+def held_out(run: Run) -> dict[str, Any]:
+    """The held-out figures at the steps that the other folds chose: fold by fold, and over the whole corpus."""
+    folds, totals = [], {"base": 0.0, "tuned": 0.0}
+    n_bytes = n_tokens = 0
+    tokenizer = Base(run.name, run.model_folder).tokenizer()
+    for fold in run.held_out["folds"]:
+        at = {point["step"]: point["held_out"] for point in fold["points"]}
+        texts = [original.text for original in run.originals if original.name in fold["originals"]]
+        size = sum(len(text.encode("utf-8")) for text in texts)
+        n_bytes += size
+        n_tokens += sum(len(encode(text, tokenizer)) for text in texts)
+        totals["base"] += at[0] * size
+        totals["tuned"] += at[fold["steps"]] * size
+        folds.append(
+            {
+                "original": ", ".join(fold["originals"]),
+                "bits_per_byte_base": at[0],
+                "bits_per_byte_tuned": at[fold["steps"]],
+                "steps": fold["steps"],
+            }
+        )
+    result: dict[str, Any] = {"folds": folds}
+    for label, bits in totals.items():
+        result[f"bits_per_byte_{label}"] = bits / n_bytes if n_bytes else None
+        result[f"perplexity_{label}"] = 2 ** (bits / n_tokens) if n_tokens else None
+    return result
+
+
+def cross_fitted(run: Run, texts: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """The honest style figure: each fold model's samples against the originals it never saw.
+
+    Beside them the base's samples and the other originals, against the same. Folds without samples are left out.
+    """
+    found = []
+    for fold in run.held_out["folds"]:
+        samples = texts.get(fold_set(fold["index"]), [])
+        if not samples:
+            continue
+        unseen = [o.text for o in run.originals if o.name in fold["originals"]]
+        others = [o.text for o in run.originals if o.name not in fold["originals"]]
+        row: dict[str, Any] = {"original": ", ".join(fold["originals"]), "n": len(samples)}
+        for label, compared in (("samples", samples), ("base", texts[BASE]), ("originals", others)):
+            row[f"style_{label}"] = float(style(compared, unseen).mean())
+            row[f"similarity_{label}"] = float(content(compared, unseen).mean())
+        found.append(row)
+    return found
+
+
+def _sets(run: Run) -> list[str]:
+    return [FINAL, BASE, *(fold_set(fold["index"]) for fold in run.held_out["folds"])]
+
+
+def _column(card: Scorecard, metric: str) -> list[float]:
+    values = [text.metrics[metric] for text in card.texts]
+    return [value for value in values if value == value]  # NaN: a text too short to have the metric
+
+
+def _mean_min(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": statistics.mean(values), "min": min(values)}
+
+
+def _range(values: Sequence[float] | None) -> list[float] | None:
+    return [min(values), max(values)] if values else None

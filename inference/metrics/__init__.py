@@ -1,0 +1,31 @@
+"""Our metrics as modules of the `evaluate` library, loaded from disk: no hub, from any working directory.
+
+Each folder beside this file holds one module under its own name. They only translate: the computing is in
+`inference.likelihood`, `inference.scoring` and `inference.novelty`, so that there is one definition of each figure.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).parent
+
+NAMES = ("novelty", "perplexity", "similarity", "style")
+"""The metrics there are."""
+
+
+def load_metric(name: str) -> Any:
+    """The ``evaluate`` module ``name``, to be used as ``load_metric(name).compute(predictions=[...], ...)``.
+
+    "perplexity" takes ``model``; the others take ``originals`` (a list of strings). Values a text come as lists, and the
+    corpus figure beside them. Raises ValueError for a name that is not in `NAMES`.
+    """
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        raise ValueError(
+            f"unknown metric {name!r}: "
+            + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}")
+        )
+    import evaluate
+
+    return evaluate.load(str(_HERE / name), keep_in_memory=True)

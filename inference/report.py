@@ -1,0 +1,133 @@
+"""The second half of a run: samples, metrics.json, report.html, blind.html. One call writes them all.
+
+Renders what `inference.figures` computed; the words around the figures are `inference.summary`'s.
+"""
+
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from data import atomic
+from data.bases import EMBEDDED
+from inference import plots
+from inference.draws import FINAL, draw_samples, write_blind
+from inference.figures import figures
+from inference.novelty import CopiedSpan
+from inference.runs import Run
+from inference.sampling import mark_spans
+from inference.scorecard import Scorecard
+from inference.summary import limits, memorising, verdict_sentences
+
+PLOTTED = (
+    (
+        "style",
+        "Style",
+        "cosine of topic-free stylometric features with the originals; higher is nearer, −1 to 1",
+    ),
+    ("similarity", "Similarity", "cosine of sentence embeddings: what the text is about, not how; −1 to 1"),
+    ("longest_copied_span", "Longest copied span", "words in a row taken from an original"),
+    ("novelty_4gram", "New 4-grams", "share of four-word runs that are in no original; 0 to 1"),
+    ("repetition", "Repetition", "share of its own four-word runs that a text repeats; 0 to 1"),
+    ("words", "Length", "words"),
+)
+"""Metrics with a plot of their own: key, title, one line of explanation."""
+
+
+def write_report(path: str | Path, *, redraw: bool = False, progress: bool = False) -> dict[str, Any]:
+    """Complete the run at ``path`` and return its metrics.
+
+    Samples are drawn unless they lie there already (``redraw`` draws them again); metrics.json, report.html and the blind test
+    are always written anew. Weights of fold models are removed once their samples are drawn, unless the run keeps them.
+    """
+    started = time.perf_counter()
+    run = Run.open(path)
+    rows = [] if redraw else run.samples()
+    rows = rows or draw_samples(run, progress=progress)
+    before = time.perf_counter()
+    if progress:
+        print("scoring", flush=True)
+    metrics, final, floor = figures(run, rows)
+    seconds = {
+        "train": run.provenance["seconds"]["train"],
+        "generate": round(sum(row["seconds"] for row in rows), 2),
+        "score": round(time.perf_counter() - before, 2),
+    }
+    metrics["seconds"] = {**seconds, "total": round(sum(seconds.values()), 2)}
+    page = _environment().get_template("report.html.j2").render(**_content(run, rows, metrics, final, floor))
+    texts = [row["text"] for row in rows if row["set"] == FINAL]
+    entries = write_blind(
+        run.path, [original.text for original in run.originals], texts, int(run.config["seed"])
+    )
+    blind = _environment().get_template("blind.html.j2").render(name=run.name, entries=entries)
+    atomic.write_text(run.path / "blind.html", blind)
+    atomic.write_text(run.path / "report.html", page)
+    atomic.write_json(run.path / "metrics.json", _jsonable(metrics))
+    if not run.config["keep_folds"]:
+        shutil.rmtree(run.path / "folds", ignore_errors=True)
+    if progress:
+        print(f"reported in {time.perf_counter() - started:.0f} s")
+    return metrics
+
+
+def _content(
+    run: Run, rows: list[dict[str, Any]], metrics: dict[str, Any], final: Scorecard, floor: Scorecard
+) -> dict[str, Any]:
+    charts = []
+    for key, title, explanation in PLOTTED:
+        values = [
+            [t.metrics[key] for t in card.texts if math.isfinite(t.metrics[key])] for card in (final, floor)
+        ]
+        svg = plots.strip(title, values[0], values[1], final.band.get(key), final.contrast.get(key))
+        charts.append({"title": title, "explanation": explanation, "svg": svg})
+    scored = {text.text: text for text in final.texts}
+    vignettes = []
+    for row in (row for row in rows if row["set"] == FINAL):
+        spans = [CopiedSpan(**span) for span in row["copied_spans"]]
+        card = scored.get(row["text"])
+        vignettes.append(
+            {
+                "row": row,
+                "marked": mark_spans(row["text"], spans),
+                "score": card,
+                "copied": sum(s.words for s in spans),
+            }
+        )
+    return {
+        "run": run,
+        "metrics": metrics,
+        "sentences": verdict_sentences(metrics),
+        "curves": plots.curves(run.held_out["folds"], metrics["chosen_steps"])
+        if run.held_out["folds"]
+        else "",
+        "memorising": memorising(metrics, run.held_out),
+        "charts": charts,
+        "vignettes": vignettes,
+        "limits": limits(len(run.originals)),
+        "notes": final.notes,
+        "embedded": run.base.path == EMBEDDED,
+    }
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["band"] = lambda values: f"{values[0]:.2f} to {values[1]:.2f}" if values else ""
+    return environment
+
+
+def _jsonable(value: Any) -> Any:
+    """NaN and infinity become null, which JSON has."""
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_jsonable(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

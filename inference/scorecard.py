@@ -1,0 +1,114 @@
+"""The scorecard: what `inference.scoring.score` returns, and how it shows itself. Computes no figure."""
+
+import html
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from inference.novelty import CopiedSpan
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """One text's figures. ``verdict`` and ``parts`` are 0..1, ``metrics`` in their own units (see `score`)."""
+
+    text: str
+    verdict: float
+    parts: dict[str, float]
+    metrics: dict[str, Any]
+    copied_spans: tuple[CopiedSpan, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """What `score` returns.
+
+    ``verdict`` 0..1 is the mean of the texts' verdicts and ``parts`` the means of theirs; ``band`` gives for a metric the
+    originals' own leave-one-out values, ``contrast`` the mean of texts not in the manner, ``corpus`` perplexities over all
+    texts, ``notes`` what a reader must know.
+    """
+
+    verdict: float
+    parts: dict[str, float]
+    texts: tuple[TextScore, ...]
+    band: dict[str, list[float]]
+    contrast: dict[str, float]
+    corpus: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON: what can't be measured is None, never NaN."""
+        return {
+            "verdict": self.verdict,
+            "parts": self.parts,
+            "texts": [
+                {
+                    "text": t.text,
+                    "verdict": t.verdict,
+                    "parts": t.parts,
+                    "metrics": {key: _finite(value) for key, value in t.metrics.items()},
+                    "copied_spans": [vars(span) for span in t.copied_spans],
+                }
+                for t in self.texts
+            ],
+            "band": self.band,
+            "contrast": self.contrast,
+            "corpus": {key: _finite(value) for key, value in self.corpus.items()},
+            "notes": list(self.notes),
+        }
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """One row a text: its metrics, its parts as ``part_...``, and its verdict."""
+        import pandas
+
+        return pandas.DataFrame(
+            [
+                {**t.metrics, **{f"part_{k}": v for k, v in t.parts.items()}, "verdict": t.verdict}
+                for t in self.texts
+            ]
+        )
+
+    def summary(self) -> list[tuple[str, str, str, str]]:
+        """Rows (metric, mean of the texts, range of the originals, contrast) for a table."""
+        rows = []
+        for metric in self.texts[0].metrics:
+            values = [t.metrics[metric] for t in self.texts]
+            numbers = [float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)]
+            if not numbers:
+                continue
+            band = self.band.get(metric, [])
+            own = f"{_short(min(band))} to {_short(max(band))}" if band else "-"
+            contrast = _short(self.contrast[metric]) if metric in self.contrast else "-"
+            rows.append((metric, _short(sum(numbers) / len(numbers)), own, contrast))
+        return rows
+
+    def __str__(self) -> str:
+        lines = [f"{'':<24}{'texts':>10}{'originals':>20}{'contrast':>10}"]
+        lines += [
+            f"{metric:<24}{mean:>10}{own:>20}{contrast:>10}" for metric, mean, own, contrast in self.summary()
+        ]
+        parts = ", ".join(f"{name} {value:.2f}" for name, value in self.parts.items())
+        return "\n".join([*lines, f"verdict {self.verdict:.2f} ({parts})", *self.notes])
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in self.summary()
+        )
+        parts = ", ".join(f"{name} {value:.2f}" for name, value in self.parts.items())
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return (
+            f"<p><b>verdict {self.verdict:.2f}</b> ({html.escape(parts)})</p><table><tr><th>metric</th>"
+            f"<th>{len(self.texts)} texts</th><th>originals</th><th>contrast</th></tr>{cells}</table>{notes}"
+        )
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3f}"

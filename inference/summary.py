@@ -1,0 +1,153 @@
+"""What came out, in words and in a short table, from metrics.json alone. Imports nothing heavy; computes no figure."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def read_metrics(run: str | Path) -> dict[str, Any]:
+    """metrics.json of a run; ValueError when it was not reported yet."""
+    path = Path(run) / "metrics.json"
+    if not path.exists():
+        raise ValueError(f"{run} has no metrics.json: write it with python -m inference report {run}")
+    return dict(json.loads(path.read_text("utf-8")))
+
+
+def verdict_sentences(metrics: dict[str, Any]) -> list[str]:
+    """What came out, in two plain sentences: what unseen originals say, and what the samples are like."""
+    held, samples, originals = metrics["held_out"], metrics["samples"], metrics["originals"]
+    if held["folds"]:
+        base, tuned = held["bits_per_byte_base"], held["bits_per_byte_tuned"]
+        gain = (base - tuned) / base
+        worse = [fold for fold in held["folds"] if fold["bits_per_byte_tuned"] > fold["bits_per_byte_base"]]
+        size = (
+            "hardly anything"
+            if abs(gain) < 0.005
+            else "a little"
+            if abs(gain) < 0.03
+            else "clearly something"
+        )
+        first = (
+            f"Tuning taught the model {size} about originals it had not seen: they cost {tuned:.3f} bits per byte after it and "
+            f"{base:.3f} before ({-gain:+.1%}), and {len(worse)} of {len(held['folds'])} held-out folds got worse."
+        )
+        if gain < 0:
+            first = (
+                f"Tuning made originals that the model had not seen less probable ({base:.3f} to {tuned:.3f} bits per byte, "
+                f"{-gain:+.1%}): nothing general about their manner was learned."
+            )
+    else:
+        first = (
+            "Nothing was held out, so no figure here says whether the manner was learned or only the texts."
+        )
+    low_high = originals["style_band"]
+    band = (
+        f"{low_high[0]:.2f} to {low_high[1]:.2f} among the originals"
+        if low_high
+        else "the originals have no range of their own"
+    )
+    shared = originals["longest_shared_span"]
+    second = (
+        f"Its {samples['n']} samples have style {samples['style']['mean']:.2f} (base {metrics['base']['style']['mean']:.2f}; {band}), "
+        f"{samples['ended_by_eos']:.0%} of them came to an end, and the longest run of words taken from an original is "
+        f"{samples['longest_copied_span']['max']:.0f}{f', where the originals share up to {shared} among themselves' if shared is not None else ''}."
+    )
+    return [first, second]
+
+
+def table(metrics: dict[str, Any]) -> str:
+    """The short table that ends a run in the terminal: figure, base (floor), samples, originals (ceiling)."""
+    samples, base, originals, held = (
+        metrics["samples"],
+        metrics["base"],
+        metrics["originals"],
+        metrics["held_out"],
+    )
+
+    def span(values: list[float] | None) -> str:
+        return f"{values[0]:.2f} to {values[1]:.2f}" if values else "-"
+
+    rows = [
+        ("", "base", "tuned", "originals"),
+        (
+            "style",
+            f"{base['style']['mean']:.2f}",
+            f"{samples['style']['mean']:.2f}",
+            span(originals["style_band"]),
+        ),
+        (
+            "similarity",
+            f"{base['similarity']['mean']:.2f}",
+            f"{samples['similarity']['mean']:.2f}",
+            span(originals["similarity_band"]),
+        ),
+        (
+            "longest copied span",
+            f"{base['longest_copied_span']['max']:.0f}",
+            f"{samples['longest_copied_span']['max']:.0f}",
+            _dash(originals["longest_shared_span"]),
+        ),
+        (
+            "new 4-grams, least",
+            "-",
+            f"{samples['novelty_4gram']['min']:.2f}",
+            span(originals["novelty_4gram_band"]),
+        ),
+        ("ended by themselves", f"{base['ended_by_eos']:.0%}", f"{samples['ended_by_eos']:.0%}", "-"),
+        ("verdict", f"{base['verdict']:.2f}", f"{metrics['verdict']:.2f}", "-"),
+    ]
+    if held["folds"]:
+        rows.insert(
+            1,
+            (
+                "held-out bits per byte",
+                f"{held['bits_per_byte_base']:.3f}",
+                f"{held['bits_per_byte_tuned']:.3f}",
+                "-",
+            ),
+        )
+    return "\n".join(f"{a:<24}{b:>8}{c:>8}  {d}" for a, b, c, d in rows)
+
+
+def limits(n: int) -> list[str]:
+    """What so few texts cannot show."""
+    found = [
+        f"{n} {'text is' if n == 1 else 'texts are'} too few for significance: the folds are printed as points and their range, with no error bar.",
+        "The final model was trained on all originals, so it has no held-out score; the folds' models, each with fewer texts, stand in for it.",
+        "Style is a cosine of surface habits. A text can have it and make no sense; only reading tells. blind.html is made for that.",
+        "MAUVE and other distribution distances are not printed: at this number of texts they say nothing.",
+        "The base's own probability is a check for broken text, not a judge of sense, and the tuned model is its child.",
+    ]
+    if n < 2:
+        found.append("A single original can't be held out: every figure here may be memory.")
+    return found
+
+
+def memorising(metrics: dict[str, Any], held_out: dict[str, Any]) -> str:
+    """What the curves say about memory, in words."""
+    if not held_out["folds"]:
+        return "No text was held out, so there are no curves."
+    now = [next(p for p in fold["points"] if p["step"] == fold["steps"]) for fold in held_out["folds"]]
+    start = [fold["points"][0] for fold in held_out["folds"]]
+    train = sum(p["train"] for p in now) / sum(p["train"] for p in start)
+    unseen = sum(p["held_out"] for p in now) / sum(p["held_out"] for p in start)
+    words = (
+        "is learning the texts by heart"
+        if train < 0.6
+        else "has begun to memorise the texts"
+        if train < 0.85
+        else "has memorised hardly anything"
+    )
+    return (
+        f"At the steps used, the texts a fold was trained on cost {train:.0%} of what they cost the base, and the one held out {unseen:.0%}: "
+        f"the model {words}. The final model takes {metrics['chosen_steps']} updates"
+        + (
+            f"; the held-out curve is lowest at {held_out['minimum']}."
+            if held_out["minimum"] is not None
+            else "."
+        )
+    )
+
+
+def _dash(value: Any) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,128 @@
+"""What every test gets: no network, none of this machine's caches, and one tiny run that all may read.
+
+A try to reach another machine fails as it would unplugged, and fails the test.
+"""
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from training import TrainConfig
+
+# Before any Hugging Face import, which reads its switches once: nothing comes from this machine's own caches.
+_HOME = tempfile.TemporaryDirectory(prefix="flaneur-tests-")
+os.environ["HF_HOME"] = _HOME.name
+for _switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
+    os.environ.pop(_switch, None)  # the code must hold without them
+# The models here are too small to gain from threads, and threads that wait for each other on busy cores cost tenfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ROOT = Path(__file__).parents[1]
+NOIR = ROOT / "tests" / "corpora" / "noir"
+VERSE = ROOT / "tests" / "corpora" / "verse"
+
+_LOCAL = {"localhost", "127.0.0.1", "::1", "", None}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _guarded() -> Iterator[list[str]]:
+    """Blocks the network for whatever runs in this session, fixtures of any scope included; lists the hosts asked for."""
+    attempts: list[str] = []
+    lookup, connect, connect_ex = socket.getaddrinfo, socket.socket.connect, socket.socket.connect_ex
+
+    def refuse(host: Any, error: Callable[[str], OSError]) -> None:
+        attempts.append(str(host))
+        raise error(f"tests have no network: {host}")
+
+    def foreign(self: socket.socket, address: Any) -> bool:
+        return self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in _LOCAL
+
+    def guarded_lookup(host: Any, *rest: Any, **options: Any) -> Any:
+        if host not in _LOCAL:
+            refuse(host, lambda message: socket.gaierror(socket.EAI_NONAME, message))
+        return lookup(host, *rest, **options)
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if foreign(self, address):
+            refuse(address[0], OSError)
+        return connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        if foreign(self, address):
+            refuse(address[0], OSError)
+        return connect_ex(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", guarded_lookup)
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        patch.chdir(ROOT)  # the presets name folders from there
+        yield attempts
+
+
+@pytest.fixture(autouse=True)
+def no_network(_guarded: list[str]) -> Iterator[list[str]]:
+    """Hosts that were asked for. A test that means to ask for one clears the list."""
+    yield _guarded
+    asked = ", ".join(_guarded)
+    _guarded.clear()
+    assert not asked, f"the network was used: {asked}"
+
+
+@pytest.fixture(scope="session")
+def noir() -> Path:
+    """Four first-person texts of about 160 words that have nothing to do with Paris; read-only."""
+    return NOIR
+
+
+@pytest.fixture(scope="session")
+def verse() -> Path:
+    """Six short poems with their line breaks; read-only."""
+    return VERSE
+
+
+@pytest.fixture
+def few_words(tmp_path: Path) -> Path:
+    """Three texts of two sentences, for runs whose texts don't matter: a test may change them."""
+    folder = tmp_path / "few_words"
+    folder.mkdir()
+    for path in sorted(NOIR.glob("*.txt"))[:3]:
+        (folder / path.name).write_text(" ".join(path.read_text("utf-8").split()[:24]) + "\n", "utf-8")
+    return folder
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, few_words: Path) -> "Callable[..., TrainConfig]":
+    """The tiny preset on `few_words`, into tmp_path/runs; keywords override any setting."""
+    from training import load_config
+
+    def make(**overrides: Any) -> "TrainConfig":
+        defaults = {"originals": str(few_words), "output_dir": str(tmp_path / "runs"), "samples": 1}
+        return load_config(ROOT / "configs" / "tiny.yaml", {**defaults, **overrides})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> "TrainConfig":
+    """What `tiny_run` was made with: the tiny preset on the noir texts."""
+    from training import load_config
+
+    output_dir = tmp_path_factory.mktemp("runs")
+    return load_config(
+        ROOT / "configs" / "tiny.yaml", {"originals": str(NOIR), "output_dir": str(output_dir)}
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_config: "TrainConfig") -> Path:
+    """A finished run with its report, shared by the whole session: copy it before changing anything in it."""
+    from training import train
+
+    return train(tiny_config, report=True)

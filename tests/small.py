@@ -1,0 +1,76 @@
+"""Small real parts that several tests share: a byte tokenizer, and a model whose every probability is chosen."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from inference.checkpoints import Checkpoint
+
+ROOT = Path(__file__).parents[1]
+SEEDS = ROOT / "data" / "seeds"
+NOIR = ROOT / "tests" / "corpora" / "noir"
+VERSE = ROOT / "tests" / "corpora" / "verse"
+
+NASTY = (
+    "  « L’été », dit-elle – “à demain” — ‘peut-être’… 1\u202f000 € de Cœur, n't .\n"
+    "\tTab, two  spaces  , ﬁ, ½, Ĳ, straße, naïve\u00a0café\n\n"
+    "漢字 かな ру́сский עברית हिन्दी 👩‍👩‍👧 🇫🇷 a\u200bb\n"
+    "<|endoftext|> </s> <pad> [UNK] ## --- name: x"
+)
+"""What a tokenizer or a cleaning step is likely to lose."""
+
+
+def byte_tokenizer(*, bos: str | None = None, eos: str | None = "<eos>", pad: str | None = None):
+    """One token a byte, special tokens as given after them."""
+    vocabulary = {mark: i for i, mark in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = {"bos_token": bos, "eos_token": eos, "pad_token": pad}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **{key: token for key, token in special.items() if token}
+    )
+
+
+def chain(follow: Mapping[str, Mapping[str, float]], context: int = 64) -> Checkpoint:
+    """A real model that is a Markov chain over bytes: ``follow["a"]["b"]`` is the probability of b after a.
+
+    "" is the beginning and the end. The residual stream is the one-hot current token; attention and MLP add nothing.
+    """
+    tokenizer = byte_tokenizer()
+    size = len(tokenizer)
+
+    def token(mark: str) -> int:
+        return tokenizer.eos_token_id if mark == "" else tokenizer.encode(mark, add_special_tokens=False)[-1]
+
+    config = LlamaConfig(
+        vocab_size=size,
+        hidden_size=size,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=context,
+        rms_norm_eps=1e-12,
+        tie_word_embeddings=False,
+        bos_token_id=tokenizer.eos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = LlamaForCausalLM(config).eval()
+    logits = torch.full((size, size), -40.0)  # (now, next)
+    for now, after in follow.items():
+        assert math.isclose(sum(after.values()), 1), f"after {now!r} the probabilities must add up to 1"
+        for mark, probability in after.items():
+            logits[token(now), token(mark)] = math.log(probability)
+    with torch.no_grad():
+        layer = model.model.layers[0]
+        layer.self_attn.o_proj.weight.zero_()
+        layer.mlp.down_proj.weight.zero_()
+        model.model.embed_tokens.weight.copy_(torch.eye(size))
+        model.lm_head.weight.copy_(logits.T / math.sqrt(size))
+    return Checkpoint(model, tokenizer, "chain", context)

@@ -1,0 +1,123 @@
+"""Finding a base: the embedded one, a folder, a hub id without a network; pickled weights never."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from data.bases import EMBEDDED, Base, resolve
+from data.dataset import encode
+from tests.small import byte_tokenizer
+
+
+def model_folder(path: Path, *without: str, **config: object) -> Path:
+    """The embedded base's small files and a stand-in for weights, which nothing here reads."""
+    path.mkdir(exist_ok=True)
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(EMBEDDED / name, path)
+    (path / "model.safetensors").write_bytes(b"weights")
+    if config:
+        (path / "config.json").write_text(json.dumps(config))
+    for name in without:
+        (path / name).unlink()
+    return path
+
+
+def test_the_embedded_base_is_in_the_repository() -> None:
+    base = resolve("embedded")
+    assert base == Base("embedded", EMBEDDED)
+    assert base.context() == 1024
+    assert sorted(path.suffix for path in EMBEDDED.iterdir()) == [".json"] * 4 + [".safetensors"]
+
+
+def test_tiny_has_the_embedded_tokenizer_and_fresh_weights() -> None:
+    base = resolve("tiny")
+    assert base.untrained
+    assert encode("café", base.tokenizer()) == encode("café", resolve("embedded").tokenizer())
+    assert base.sha256() != resolve("embedded").sha256()
+
+
+def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "mine")
+    for given in (folder, str(folder)):
+        base = resolve(given)
+        assert (base.id, base.path, base.revision) == (str(folder), folder, None)
+
+
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer_config.json", "model.safetensors"])
+def test_a_folder_that_lacks_a_file_names_it(tmp_path: Path, missing: str) -> None:
+    with pytest.raises(ValueError, match=rf"not a model folder: {missing} missing\. Use base: embedded"):
+        resolve(model_folder(tmp_path / "mine", missing))
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "mine", "model.safetensors")
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04")
+    with pytest.raises(ValueError, match="pickled weights are never loaded"):
+        resolve(folder)
+
+
+@pytest.mark.parametrize("nonsense", ["/no/such/folder", "a/b/c", "what is this?", "../nowhere/else"])
+def test_nonsense_names_the_way_out_and_asks_no_hub(nonsense: str) -> None:
+    with pytest.raises(ValueError, match="Use base: embedded"):
+        resolve(nonsense)
+
+
+@pytest.mark.parametrize("revision", [None, "0123abc"])
+def test_a_hub_id_without_a_network_is_one_error_that_names_the_embedded_base(
+    no_network: list[str], revision: str | None
+) -> None:
+    with pytest.raises(ValueError, match=r"can't be had.*use base: embedded, which needs none") as caught:
+        resolve("nobody-here/no-such-model", revision)
+    assert "'nobody-here/no-such-model'" in str(caught.value)
+    assert revision is None or f"at revision {revision}" in str(caught.value)
+    no_network.clear()
+
+
+def test_a_slip_in_a_name_is_met_with_the_name_that_was_meant(no_network: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"Did you mean base: embedded\?"):
+        resolve("embeded")
+    no_network.clear()
+
+
+def test_the_hash_is_of_the_weights_and_follows_them(tmp_path: Path) -> None:
+    one, two = model_folder(tmp_path / "one"), model_folder(tmp_path / "two")
+    before = resolve(one).sha256()
+    assert before == resolve(two).sha256()
+    (one / "model.safetensors").write_bytes(b"other weights")
+    assert resolve(one).sha256() != before
+    (one / "model.safetensors").write_bytes(b"weights")
+    (one / "config.json").write_text("{}")  # not a weight file
+    assert resolve(one).sha256() == before
+    (one / "more.safetensors").write_bytes(b"")
+    assert resolve(one).sha256() != before
+
+
+@pytest.mark.parametrize(
+    ("config", "context"),
+    [
+        ({"max_position_embeddings": 77}, 77),
+        ({"n_positions": 512}, 512),
+        ({"n_positions": None, "n_ctx": 9}, 9),
+        ({"a": 1}, 1024),
+    ],
+)
+def test_the_context_is_what_the_config_states(
+    tmp_path: Path, config: dict[str, object], context: int
+) -> None:
+    assert resolve(model_folder(tmp_path / "mine", **config)).context() == context
+
+
+def test_a_tokenizer_that_cannot_be_read_is_a_value_error(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path / "mine")
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ValueError, match=r"tokenizer in .* can't be read"):
+        resolve(folder).tokenizer()
+
+
+def test_padding_is_the_end_of_text_only_where_there_is_none(tmp_path: Path) -> None:
+    for name, pad in (("none", None), ("own", "<pad>")):
+        byte_tokenizer(pad=pad).save_pretrained(tmp_path / name)
+        tokenizer = Base(name, tmp_path / name).tokenizer()
+        assert tokenizer.pad_token == (pad or "<eos>")

@@ -1,0 +1,259 @@
+"""One tuning: what moves, what repeats, what accumulation must not change, and what the look at the live model sees."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel, get_scheduler
+
+from data.bases import resolve
+from data.dataset import IGNORE, build_dataset
+from data.originals import Original
+from inference import perplexity
+from inference.checkpoints import load_weights
+from inference.likelihood import summarise, token_nll
+from tests.small import NOIR
+from training import load_config
+from training.config import TrainConfig
+from training.finetune import _arguments, finetune, hardware, looks
+
+BASE = resolve("tiny")
+TOKENIZER = BASE.tokenizer()
+CONTEXT = 64
+TEXTS = [path.read_text("utf-8").strip() for path in sorted(NOIR.glob("*.txt"))]
+UNEVEN = ["No.", TEXTS[0][:60], "I waited by the phone.", TEXTS[1][:200]]
+
+Weights = Mapping[str, torch.Tensor]
+
+
+def config(**overrides: Any) -> TrainConfig:
+    defaults = {"dtype": "float32", "batch_size": 4, "micro_batch_size": 4, "warmup_steps": 0, "context": CONTEXT}
+    return load_config("configs/tiny.yaml", {**defaults, **overrides})
+
+
+def rows(texts: list[str]) -> Dataset:
+    originals = [Original(str(i), text) for i, text in enumerate(texts)]
+    return build_dataset(originals, TOKENIZER, context=CONTEXT)["train"]
+
+
+def tuned(texts: list[str], steps: int, look: Callable[..., Any] | None = None, **overrides: Any) -> Weights:
+    return finetune(BASE, rows(texts), TOKENIZER, config(**overrides), steps, look=look).state_dict()
+
+
+def largest_difference(first: Weights, second: Weights) -> float:
+    assert list(first) == list(second)
+    return max(float((first[name] - second[name]).abs().max()) for name in first)
+
+
+# Weights
+
+
+def test_a_few_steps_move_every_parameter() -> None:
+    before, after = load_weights(BASE).state_dict(), tuned(UNEVEN, 2)
+    assert list(after) == list(before)
+    assert [name for name in before if torch.equal(before[name], after[name])] == []
+    assert all(torch.isfinite(value).all() for value in after.values())
+
+
+def test_tuning_makes_its_texts_more_probable() -> None:
+    model = finetune(BASE, rows(UNEVEN), TOKENIZER, config(), 10)
+    before, after = (
+        summarise(UNEVEN, token_nll(UNEVEN, m, TOKENIZER, CONTEXT)) for m in (load_weights(BASE), model)
+    )
+    assert after["bits_per_byte"] < 0.9 * before["bits_per_byte"]
+    assert after["end_nll"] < before["end_nll"]
+
+
+def test_the_same_tuning_gives_the_same_weights_to_the_bit() -> None:
+    assert largest_difference(tuned(TEXTS[:2], 3), tuned(TEXTS[:2], 3)) == 0
+
+
+def test_another_seed_sees_the_texts_in_another_order() -> None:
+    assert len(rows(TEXTS)) > 4
+    assert largest_difference(tuned(TEXTS, 2, seed=0), tuned(TEXTS, 2, seed=1)) > 1e-4
+
+
+def test_no_steps_are_the_base() -> None:
+    assert largest_difference(tuned(UNEVEN, 0), load_weights(BASE).state_dict()) == 0
+
+
+def test_what_was_done_before_does_not_matter() -> None:
+    first = tuned(UNEVEN, 1, lora_rank=2)
+    torch.rand(17)
+    assert largest_difference(tuned(UNEVEN, 1, lora_rank=2), first) == 0
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 2])
+@pytest.mark.parametrize("texts", [UNEVEN, UNEVEN[:2] + TEXTS[2:3]], ids=["full batches", "a last one of few"])
+def test_accumulation_gives_what_the_whole_batch_gives(micro_batch_size: int, texts: list[str]) -> None:
+    """R10. The texts differ in length tenfold: a mean over batches of their means would be another loss."""
+    lengths = [len(row["input_ids"]) for row in rows(texts)]
+    assert max(lengths) > 10 * min(lengths)
+    whole = tuned(texts, 3, learning_rate=1e-4)
+    assert largest_difference(whole, load_weights(BASE).state_dict()) > 2e-4
+    parts = tuned(texts, 3, learning_rate=1e-4, micro_batch_size=micro_batch_size)
+    assert largest_difference(whole, parts) < 1e-6
+
+
+def test_the_loss_is_the_mean_over_all_labels_of_the_update() -> None:
+    """One update without momentum worth speaking of, against AdamW's first step on a gradient computed by hand."""
+    model = load_weights(BASE)
+    labels = sum(int((row != IGNORE).sum()) for row in map(torch.tensor, rows(UNEVEN)["labels"]))
+    for row in rows(UNEVEN):
+        ids, wanted = torch.tensor([row["input_ids"]]), torch.tensor([row["labels"]])
+        logits = model(input_ids=ids).logits  # (1, T, V)
+        (cross_entropy(logits[0, :-1], wanted[0, 1:], ignore_index=IGNORE, reduction="sum") / labels).backward()
+    before, after = load_weights(BASE).state_dict(), tuned(UNEVEN, 1, max_grad_norm=0, micro_batch_size=1)
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad
+        assert gradient is not None
+        expected = before[name] - 1e-3 * gradient / (gradient.abs() + 1e-8)
+        assert torch.allclose(after[name], expected, atol=2e-6), name
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_gradient_checkpointing_changes_memory_and_nothing_else(lora_rank: int) -> None:
+    plain = tuned(UNEVEN, 2, lora_rank=lora_rank, learning_rate=1e-4)
+    saving = tuned(UNEVEN, 2, lora_rank=lora_rank, learning_rate=1e-4, gradient_checkpointing=True)
+    assert largest_difference(plain, load_weights(BASE).state_dict()) > 1e-6
+    assert largest_difference(plain, saving) < 1e-6
+
+
+def test_adapters_train_and_are_merged_away() -> None:
+    before, after = load_weights(BASE).state_dict(), tuned(UNEVEN, 3, lora_rank=2, learning_rate=1e-2)
+    assert list(after) == list(before)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    linear = {name for name in before if "proj" in name}
+    assert moved == linear
+    difference = after["model.layers.0.mlp.up_proj.weight"] - before["model.layers.0.mlp.up_proj.weight"]
+    assert int(torch.linalg.matrix_rank(difference, rtol=1e-3)) == 2
+
+
+def test_a_tuned_model_is_ready_to_write() -> None:
+    model = finetune(BASE, rows(UNEVEN), TOKENIZER, config(gradient_checkpointing=True), 1)
+    assert isinstance(model, PreTrainedModel)
+    assert model.config.use_cache
+    assert "forward" not in vars(model)  # accelerate's wrapper would come along
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_nothing_is_left_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    settings = config(dtype=dtype)
+    monkeypatch.chdir(tmp_path)
+    finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Steps
+
+
+def test_a_step_means_the_same_whatever_the_horizon() -> None:
+    seen: dict[int, Weights] = {}
+
+    def look(step: int, model: PreTrainedModel) -> None:
+        seen[step] = {name: value.clone() for name, value in model.state_dict().items()}
+
+    tuned(TEXTS, 6, look, warmup_steps=1, eval_every=1)
+    for steps in (1, 2, 4):
+        assert largest_difference(tuned(TEXTS, steps, warmup_steps=1), seen[steps]) == 0
+
+
+def test_the_rate_is_constant_after_warm_up(tmp_path: Path) -> None:
+    settings = config(warmup_steps=2, learning_rate=1e-3)
+    arguments = _arguments(settings, 8, "cpu", torch.float32, str(tmp_path))
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=arguments.learning_rate)
+    schedule = get_scheduler(
+        arguments.lr_scheduler_type, optimizer, num_warmup_steps=arguments.get_warmup_steps(8), num_training_steps=8
+    )
+    rates = []
+    for _ in range(8):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert rates == [0.0, 5e-4] + [1e-3] * 6
+
+
+@pytest.mark.parametrize(
+    ("eval_every", "steps", "chosen", "expected"),
+    [
+        (2, 6, None, [0, 2, 4, 6]),
+        (2, 5, None, [0, 2, 4, 5]),
+        (10, 3, None, [0, 3]),
+        (4, 8, 3, [0, 3, 4, 8]),
+    ],
+)
+def test_the_looks_are_at_the_base_every_so_often_at_the_end_and_where_the_user_will_stop(
+    eval_every: int, steps: int, chosen: int | None, expected: list[int]
+) -> None:
+    settings = config(eval_every=eval_every, steps=chosen)
+    assert sorted(looks(settings, steps)) == expected
+    seen: list[int] = []
+    done: list[int] = []
+    finetune(
+        BASE,
+        rows(UNEVEN[:1]),
+        TOKENIZER,
+        settings,
+        steps,
+        look=lambda step, model: seen.append(step),
+        on_step=lambda: done.append(1),
+    )
+    assert seen == expected
+    assert len(done) == steps
+
+
+# The look
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_the_look_at_step_0_is_the_base_in_full_precision_whatever_training_uses(lora_rank: int) -> None:
+    """One definition of perplexity: what a fold sees before its first update is `inference.perplexity` of the base."""
+    found: dict[int, dict[str, Any]] = {}
+
+    def look(step: int, model: PreTrainedModel) -> None:
+        assert not torch.is_autocast_enabled("cpu")
+        found[step] = summarise(UNEVEN, token_nll(UNEVEN, model, TOKENIZER, 1024))
+
+    model = finetune(
+        BASE,
+        rows(UNEVEN),
+        TOKENIZER,
+        config(dtype="bfloat16", lora_rank=lora_rank, learning_rate=1e-2),
+        2,
+        look=look,
+    )
+    assert found[0] == perplexity(UNEVEN, "tiny")
+    after = summarise(UNEVEN, token_nll(UNEVEN, model, TOKENIZER, 1024))
+    # Merging adapters rounds; whole weights are the very same.
+    assert found[2]["bits_per_byte"] == pytest.approx(after["bits_per_byte"], rel=1e-6 if lora_rank else 0)
+    assert found[2]["bits_per_byte"] < found[0]["bits_per_byte"]
+
+
+def test_training_itself_uses_the_arithmetic_it_was_told() -> None:
+    coarse, fine = tuned(UNEVEN, 1, dtype="bfloat16"), tuned(UNEVEN, 1, dtype="float32")
+    assert largest_difference(coarse, fine) > 1e-5
+
+
+def test_looking_changes_nothing() -> None:
+    def look(step: int, model: PreTrainedModel) -> None:
+        token_nll(UNEVEN, model, TOKENIZER, CONTEXT)
+
+    assert largest_difference(tuned(TEXTS, 3, look, eval_every=1), tuned(TEXTS, 3)) == 0
+
+
+# Where
+
+
+def test_device_and_arithmetic_are_the_ones_asked_for() -> None:
+    assert hardware(config(device="cpu", dtype="float32")) == ("cpu", torch.float32)
+    assert hardware(config(device="cpu", dtype="bfloat16")) == ("cpu", torch.bfloat16)
+    device, dtype = hardware(config(dtype="auto"))
+    assert device in {"cuda", "mps", "cpu"}
+    assert dtype in {torch.float32, torch.bfloat16}

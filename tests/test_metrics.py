@@ -1,0 +1,96 @@
+"""Our metrics as `evaluate` modules: from any working directory, without a network, equal to the direct functions."""
+
+import os
+from pathlib import Path
+
+import evaluate
+import pytest
+
+from data.originals import load_originals
+from inference.checkpoints import load
+from inference.likelihood import perplexity
+from inference.metrics import NAMES, load_metric
+from inference.novelty import CopyIndex
+from inference.scale import content, style
+from inference.stylometry import contrast_texts
+from tests.small import ROOT, SEEDS
+
+ORIGINALS = [original.text for original in load_originals(SEEDS)]
+TEXTS = [ORIGINALS[0][:400], contrast_texts()[0][:400], "Xyzzy"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_there_is_a_module_for_every_name_and_no_other() -> None:
+    folder = ROOT / "inference" / "metrics"
+    assert sorted(path.parent.name for path in folder.glob("*/*.py")) == sorted(NAMES)
+    for name in NAMES:
+        metric = load_metric(name)
+        assert isinstance(metric, evaluate.Metric)
+        assert metric.description
+        assert "predictions" in metric.inputs_description
+        assert metric.features.keys() == {"predictions"}
+    assert os.listdir() == []  # nothing is left where the user is
+
+
+def test_perplexity_equals_the_direct_function() -> None:
+    tiny = load("tiny", dtype="float32")
+    found = load_metric("perplexity").compute(predictions=TEXTS, model=tiny, batch_size=2)
+    direct = perplexity(TEXTS, tiny)
+    texts = found.pop("texts")
+    assert found == pytest.approx({key: direct[key] for key in direct if key != "texts"}, rel=1e-5)
+    for key, values in direct["texts"].items():
+        assert texts[key] == pytest.approx(values, rel=1e-5)
+
+
+def test_perplexity_takes_a_model_by_name() -> None:
+    found = load_metric("perplexity").compute(predictions=["Rain."], model="tiny")
+    assert found["perplexity"] == pytest.approx(perplexity(["Rain."], "tiny")["perplexity"], rel=1e-5)
+
+
+def test_novelty_equals_the_direct_functions() -> None:
+    index = CopyIndex(ORIGINALS)
+    found = load_metric("novelty").compute(predictions=TEXTS, originals=ORIGINALS)
+    assert found["longest_copied_spans"] == [index.longest(TEXTS[0]).words, index.longest(TEXTS[1]).words, 0]
+    assert found["longest_copied_span"] == max(found["longest_copied_spans"]) > 50
+    known = [index.ngram_novelty(text) for text in TEXTS[:2]]
+    assert found["novelties_4gram"] == [*known, None]
+    assert found["novelty_4gram"] == pytest.approx(sum(known) / 2)
+    assert load_metric("novelty").compute(predictions=["Xyzzy"], originals=ORIGINALS)["novelty_4gram"] is None
+
+
+def test_similarity_and_style_equal_the_direct_functions() -> None:
+    found = load_metric("similarity").compute(predictions=TEXTS, originals=ORIGINALS)
+    assert found["similarities"] == pytest.approx(content(TEXTS, ORIGINALS).tolist(), abs=1e-5)
+    assert found["similarity"] == pytest.approx(content(TEXTS, ORIGINALS).mean(), abs=1e-5)
+    found = load_metric("style").compute(predictions=TEXTS, originals=ORIGINALS)
+    assert found["styles"] == pytest.approx(style(TEXTS, ORIGINALS, equal=True).tolist())
+    assert found["style"] == pytest.approx(style(TEXTS, ORIGINALS, equal=True).mean())
+
+
+def test_metrics_combine_and_each_takes_what_it_needs() -> None:
+    combined = evaluate.combine([load_metric("novelty"), load_metric("style"), load_metric("perplexity")])
+    found = combined.compute(predictions=TEXTS, originals=ORIGINALS, model="tiny")
+    alone = load_metric("style").compute(predictions=TEXTS, originals=ORIGINALS)
+    assert found["style"] == pytest.approx(alone["style"])
+    assert {"longest_copied_span", "novelty_4gram", "style", "perplexity", "bits_per_byte"} <= set(found)
+
+
+def test_texts_added_one_after_another_count_together() -> None:
+    metric = load_metric("novelty")
+    metric.add(prediction=TEXTS[0])
+    metric.add_batch(predictions=TEXTS[1:])
+    found = metric.compute(originals=ORIGINALS)
+    assert found == load_metric("novelty").compute(predictions=TEXTS, originals=ORIGINALS)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("perplexty", "did you mean 'perplexity'"), ("bleu", "there are novelty, perplexity")],
+)
+def test_an_unknown_name_is_met_with_the_known_ones(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_metric(name)

@@ -1,0 +1,334 @@
+"""Samples: reproducible, independent of their batch, as many and as asked for, and honest about how they ended."""
+
+import html
+import json
+import warnings
+
+import pytest
+import torch
+
+from data.brief import Brief
+from data.dataset import encode
+from inference.checkpoints import Checkpoint, load
+from inference.novelty import CopiedSpan, CopyIndex
+from inference.sampling import LOOPING, Sample, choose, generate, mark_spans, measured, refusal, stream
+from tests.small import chain
+
+BRIEFS = [
+    Brief(name="Nadia Benali", occupation="piano tuner", keywords=("rain", "key"), length=380),
+    Brief(),
+    Brief(name="Ida"),
+    Brief(place="a harbour café", meets="an old clarinettist"),
+]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Checkpoint:
+    return load("tiny", dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def coin() -> Checkpoint:
+    """Half of its texts end after "b"; the other half say "c" for ever."""
+    return chain({"": {"a": 1}, "a": {"b": 0.5, "c": 0.5}, "b": {"": 1}, "c": {"c": 1}})
+
+
+def texts(samples: list[Sample]) -> list[str]:
+    return [sample.text for sample in samples]
+
+
+# Randomness
+
+
+def test_the_same_seed_gives_the_same_texts_and_another_seed_others(tiny: Checkpoint) -> None:
+    first = generate(tiny, n=3, seed=7, max_new_tokens=10)
+    assert first == generate(tiny, n=3, seed=7, max_new_tokens=10)
+    assert not set(texts(first)) & set(texts(generate(tiny, n=3, seed=8, max_new_tokens=10)))
+    assert len(set(texts(first))) == 3
+
+
+def test_more_samples_leave_the_first_ones_the_same(tiny: Checkpoint) -> None:
+    few, many = (generate(tiny, n=n, seed=7, max_new_tokens=8) for n in (2, 5))
+    assert texts(many)[:2] == texts(few)
+    assert [sample.index for sample in many] == list(range(5))
+
+
+def test_a_sample_is_the_same_in_a_batch_of_one_and_of_four(tiny: Checkpoint) -> None:
+    # Briefs of different lengths, so that rows of a batch are padded; no brief and no warper hides a difference.
+    for settings in ({}, {"min_p": 0.0, "temperature": 1.0}, {"top_p": 0.9}):
+        batches = [
+            generate(tiny, brief=BRIEFS, seed=3, max_new_tokens=10, batch_size=size, **settings)
+            for size in (1, 3, 4)
+        ]
+        assert texts(batches[0]) == texts(batches[1]) == texts(batches[2])
+
+
+def test_temperature_0_ignores_the_seed_and_is_plain_greedy_generation() -> None:
+    embedded = load(
+        "embedded", dtype="float32", device="cpu"
+    )  # an untrained model repeats itself, whatever the brief
+    brief, settings = BRIEFS[0], {"opening": "It rained", "temperature": 0, "max_new_tokens": 12}
+    (first,), (second,) = (generate(embedded, brief=brief, seed=seed, **settings) for seed in (1, 2))
+    assert first.text == second.text
+    ids = [0, *encode(brief.header(), embedded.tokenizer), *encode("It rained", embedded.tokenizer)]
+    given = torch.tensor([ids])
+    out = embedded.model.generate(
+        given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=12
+    )
+    drawn = embedded.tokenizer.decode(out[0, len(ids) :], skip_special_tokens=True)
+    assert first.text == ("It rained" + drawn).rstrip()
+    assert first.text != generate(embedded, **settings)[0].text
+
+
+def test_the_global_random_state_is_neither_read_nor_moved(tiny: Checkpoint) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = generate(tiny, n=2, seed=7, max_new_tokens=6)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert generate(tiny, n=2, seed=7, max_new_tokens=6) == first
+
+
+def test_the_models_own_sampling_settings_do_not_leak_in(tiny: Checkpoint) -> None:
+    plain = generate(tiny, n=2, seed=7, max_new_tokens=8, temperature=1, top_p=1, min_p=0)
+    stated = tiny.model.generation_config
+    try:
+        stated.do_sample, stated.top_k, stated.repetition_penalty = True, 1, 3.0
+        assert generate(tiny, n=2, seed=7, max_new_tokens=8, temperature=1, top_p=1, min_p=0) == plain
+    finally:
+        stated.do_sample = stated.top_k = stated.repetition_penalty = None
+
+
+# How many, and of what
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_n_in_n_out(coin: Checkpoint, n: int) -> None:
+    assert len(generate(coin, n=n, max_new_tokens=4, batch_size=2)) == n
+
+
+def test_a_list_of_briefs_gives_n_each_in_its_order(tiny: Checkpoint) -> None:
+    found = generate(tiny, n=2, brief=BRIEFS[:3], max_new_tokens=4)
+    assert [sample.brief for sample in found] == [b for b in BRIEFS[:3] for _ in range(2)]
+    assert len(set(texts(found))) == 6
+
+
+def test_a_brief_may_be_a_mapping_and_stands_before_the_text() -> None:
+    # After the brief's last line break comes "b", after the opening token alone "x".
+    model = chain({"": {"x": 1}, "\n": {"b": 1}, "b": {"": 1}, "x": {"": 1}})
+    (found,) = generate(model, brief={"name": "Ida", "length": 200})
+    assert (found.brief, found.text) == (Brief(name="Ida", length=200), "b")
+    assert generate(model, brief=Brief())[0].text == "x"
+    with pytest.raises(ValueError, match="did you mean 'name'"):
+        generate(model, brief={"nome": "Ida"})
+
+
+def test_without_a_brief_and_without_a_run_there_is_none(tiny: Checkpoint) -> None:
+    bare, empty = (generate(tiny, brief=b, seed=7, max_new_tokens=6) for b in (None, Brief()))
+    assert bare == empty
+    assert not bare[0].brief
+
+
+def test_an_opening_is_continued_and_part_of_the_text(coin: Checkpoint) -> None:
+    chosen = chain({"": {"x": 1}, "é": {"b": 1}, "b": {"": 1}, "x": {"": 1}})
+    (found,) = generate(chosen, opening="cafe\u0301")  # in NFC, as the originals are trained
+    assert found.text == "caféb"
+    assert found.tokens == 1
+    assert generate(chosen)[0].text == "x"
+
+
+# Ends
+
+
+def test_a_text_that_ended_says_so_and_holds_no_end_token() -> None:
+    (found,) = generate(chain({"": {"a": 1}, "a": {"b": 1}, "b": {"": 1}}))
+    assert (found.text, found.ended_by_eos, found.tokens) == ("ab", True, 2)
+
+
+def test_a_text_that_ran_out_of_room_says_so(coin: Checkpoint) -> None:
+    endless = chain({"": {"a": 1}, "a": {"a": 1}}, context=16)
+    (limited,), (whole,) = generate(endless, max_new_tokens=5), generate(endless)
+    assert (limited.text, limited.ended_by_eos, limited.tokens) == ("aaaaa", False, 5)
+    assert (whole.tokens, whole.ended_by_eos) == (
+        15,
+        False,
+    )  # what the context holds beside the opening token
+
+
+def test_rows_that_ended_early_take_nothing_from_the_others(coin: Checkpoint) -> None:
+    found = generate(coin, n=16, max_new_tokens=6, batch_size=16)
+    assert {(s.text, s.ended_by_eos, s.tokens) for s in found} == {("ab", True, 2), ("accccc", False, 6)}
+
+
+def test_a_character_of_several_tokens_is_put_together_and_white_space_at_the_end_is_cut() -> None:
+    marks = chain({"": {"a": 1}, "a": {"\n": 1}, "\n": {"": 1}})
+    assert generate(marks)[0].text == "a"
+    first, second = "é".encode()
+    model = chain({"": {"a": 1}, "a": {"": 1}})
+    with torch.no_grad():  # by hand, since half a character is no string
+        weight = model.model.lm_head.weight.zero_()
+        tokens = model.tokenizer("é", add_special_tokens=False)["input_ids"]
+        for now, after in zip(
+            [model.tokenizer.eos_token_id, *tokens], [*tokens, model.tokenizer.eos_token_id], strict=True
+        ):
+            weight[after, now] = 40.0
+    assert len(tokens) == 2 == len({first, second})
+    assert generate(model)[0].text == "é"
+
+
+# Best of several
+
+
+def test_best_of_chooses_one_that_ended_where_there_is_one(coin: Checkpoint) -> None:
+    single = generate(coin, n=8, max_new_tokens=6)
+    assert not all(sample.ended_by_eos for sample in single)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        best = generate(coin, n=8, best_of=10, max_new_tokens=6)
+    assert len(best) == 8
+    assert all(sample.ended_by_eos for sample in best)
+    for i, sample in enumerate(best):
+        assert 10 * i <= sample.index < 10 * (i + 1)
+
+
+def test_best_of_warns_when_none_passed(coin: Checkpoint) -> None:
+    endless = chain({"": {"a": 1}, "a": {"a": 1}}, context=16)
+    with pytest.warns(
+        UserWarning, match=r"none of 2 candidates passed: did not end within 15 tokens; did not end"
+    ):
+        assert len(generate(endless, best_of=2)) == 1
+
+
+def sample(text: str = "One two three four five six.", *, ended: bool = True, index: int = 0) -> Sample:
+    index_of_copies = CopyIndex(["She took a seat at the counter and looked."], ["Amélie"])
+    return measured(Sample(text, Brief(), 0, index, ended, 9), index_of_copies)
+
+
+def test_a_candidate_is_refused_for_not_ending_for_copying_and_for_looping() -> None:
+    copy = sample("Later she took a seat at the counter there.")
+    assert copy.scores["longest_copied_span"] == 7
+    assert refusal(copy, 7) is None
+    assert refusal(copy, 6) == "copies 7 words in a row (the originals share 6)"
+    assert refusal(copy, None) is None
+    assert refusal(sample(ended=False), None) == "did not end within 9 tokens"
+    loop = sample("and so it went " * 9)
+    assert loop.scores["repetition"] > LOOPING
+    assert "loops" in str(refusal(loop, None))
+
+
+def test_an_empty_text_is_refused_and_not_the_least_repetitive_of_all() -> None:
+    empty, echo = sample("", index=1), sample("a b c d e f g h i j k l m n o p a b c d", index=2)
+    assert refusal(empty, None) == "is empty"
+    assert choose([empty, echo], None) is echo
+    unended = sample("One two three.", ended=False)
+    with pytest.warns(UserWarning, match="is empty"):
+        assert choose([empty, unended], None) is unended
+
+
+def test_of_those_that_pass_the_least_repetitive_is_chosen() -> None:
+    fresh, echo = sample(index=1), sample("a b c d e f g h i j k l m n o p a b c d", index=2)
+    assert 0 < echo.scores["repetition"] < LOOPING
+    assert choose([echo, fresh], None) is fresh
+    copy = sample("Later she took a seat at the counter there.", index=3)
+    assert choose([copy, echo], 6) is echo
+    with pytest.warns(UserWarning, match="none of 2 candidates"):
+        assert choose([sample(ended=False), copy], 6) is copy
+
+
+# Streaming
+
+
+@pytest.mark.parametrize("opening", [None, "It rained –"])
+def test_the_streamed_pieces_are_the_generated_text(tiny: Checkpoint, opening: str | None) -> None:
+    settings = {"brief": BRIEFS[0], "opening": opening, "seed": 7, "max_new_tokens": 14}
+    pieces = list(stream(tiny, **settings))
+    assert len(pieces) > 2
+    assert "".join(pieces).rstrip() == generate(tiny, **settings)[0].text
+    assert opening is None or pieces[0] == opening
+
+
+def test_a_stream_ends_with_the_text_and_leaves_the_end_token_out() -> None:
+    assert "".join(stream(chain({"": {"a": 1}, "a": {"b": 1}, "b": {"": 1}}))) == "ab"
+
+
+def test_what_goes_wrong_while_streaming_reaches_the_caller(tiny: Checkpoint) -> None:
+    with pytest.raises(ValueError, match="shorten them"):
+        list(stream(tiny, opening="word " * 2000))
+    with pytest.raises(ValueError, match="temperature"):
+        list(stream(tiny, temperature=-1))
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n": 0}, "at least 1, found 0, 1 and 8"),
+        ({"best_of": 0}, "at least 1"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, found 0"),
+        ({"max_new_tokens": -3}, "max_new_tokens must be at least 1"),
+        ({"temperature": 99}, "temperature must be between"),
+        ({"top_p": -0.5}, "top_p must be between"),
+        ({"min_p": 1.5}, "min_p must be between"),
+        ({"dtype": "int8"}, "unknown dtype"),
+    ],
+)
+def test_settings_out_of_range_are_value_errors(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        generate("tiny", **settings)
+
+
+def test_a_prompt_that_leaves_no_room_is_a_value_error(coin: Checkpoint) -> None:
+    room = coin.context - 1
+    assert generate(coin, opening="a" * (room - 1))[0].tokens == 1
+    with pytest.raises(ValueError, match=f"take 64 of the model's {coin.context} tokens: shorten them"):
+        generate(coin, opening="a" * room)
+    with pytest.raises(ValueError, match="brief and opening take"):
+        generate(coin, brief=Brief(name="N" * 80))
+
+
+# What is known of a sample, and how it shows
+
+
+def test_scores_of_a_model_alone_and_of_one_with_originals(coin: Checkpoint) -> None:
+    (bare,) = generate(coin, opening="x y x y x y x y a", max_new_tokens=1)
+    assert bare.scores == {"words": 9, "repetition": pytest.approx(3 / 6)}
+    full = sample("Later she took a seat at the counter there.")
+    assert full.scores["nearest"] == "Amélie"
+    assert [full.text[s.start : s.end] for s in full.copied_spans] == ["she took a seat at the counter"]
+    assert sample("One two").scores["novelty_4gram"] is None
+
+
+def test_a_sample_is_plain_json(tiny: Checkpoint) -> None:
+    for found in (
+        sample("Later she took a seat at the counter there."),
+        *generate(tiny, brief=BRIEFS[0], max_new_tokens=3),
+    ):
+        again = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+        assert again["text"] == found.text == str(found)
+        assert again["brief"] == found.brief.to_dict()
+        assert {"seed", "index", "ended_by_eos", "tokens", "scores", "copied_spans"} <= set(again)
+
+
+def test_html_is_escaped_and_copied_spans_are_marked() -> None:
+    text = "<script>alert(1)</script> & she took a seat"
+    at = text.index("she")
+    span = CopiedSpan(at, len(text), 4, 'A"><script>')
+    found = Sample(text, Brief(name="<script>x"), 0, 0, True, 9, {"nearest": "<script>y"}, (span,))
+    page = found._repr_html_()
+    assert "<script" not in page
+    assert html.escape("<script>alert(1)</script> & ") in page
+    assert ">she took a seat</mark>" in page
+    assert 'title="4 words in a row as in A&quot;' in page
+
+
+def test_marking_loses_no_character() -> None:
+    import re
+
+    text = "a < b, ‘c’\n\nd & e f"
+    marked = mark_spans(text, [CopiedSpan(0, 5, 2, "x"), CopiedSpan(12, 14, 1, "y")])
+    assert html.unescape(re.sub(r"</?mark[^>]*>", "", marked)) == text
+    assert marked.count("<mark ") == 2
+    assert mark_spans(text, []) == html.escape(text)

@@ -1,0 +1,88 @@
+"""Command line of ``python -m training``. Parses and prints; the work is in `training.job`."""
+
+import argparse
+import sys
+from typing import Any
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; exit status 0, or 2 with one message on stderr when the input can't be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training", description="Fine-tune a base on a few texts."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="hold out, choose the steps, refit on all, write runs/NAME")
+    run.add_argument("config", help="a YAML file; presets are in configs/")
+    run.add_argument("--originals", help="folder, .jsonl or datasets id in place of the configuration's")
+    run.add_argument("--name", help="name of the run (default: the configuration's, or that of --originals)")
+    run.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override any setting; repeatable"
+    )
+    run.add_argument(
+        "--report", action="store_true", help="also draw samples, score them and write report.html"
+    )
+    existing = run.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--resume", dest="existing", action="store_const", const="resume", help="continue an interrupted run"
+    )
+    existing.add_argument(
+        "--overwrite",
+        dest="existing",
+        action="store_const",
+        const="overwrite",
+        help="replace a run of this name",
+    )
+    existing.add_argument(
+        "--refresh",
+        dest="existing",
+        action="store_const",
+        const="refresh",
+        help="reprint a finished run of unchanged inputs; else continue or replace it",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        _run(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\ninterrupted; what the folds measured is kept: the same command with --resume continues",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from training.config import load_config, name_from, parse_override
+
+    overrides: dict[str, Any] = dict(parse_override(item) for item in options.set)
+    if options.originals is not None:
+        overrides["originals"] = options.originals
+    if options.name is not None:
+        overrides["name"] = options.name
+    elif options.originals is not None:
+        # Another user's texts must not land in the preset's run.
+        overrides.setdefault("name", name_from(options.originals))
+    config = load_config(options.config, overrides)
+    from training.current import current_run
+
+    # Before anything heavy is imported: an unchanged run answers at once.
+    run = current_run(config) if options.existing == "refresh" and options.report else None
+    if run is not None:
+        print("inputs unchanged; nothing to do")
+    else:
+        from training.job import train
+
+        run = train(config, existing=options.existing or "refuse", report=options.report, progress=True)
+    if not options.report:
+        print(f"run: {run}\nnext: python -m inference report {run}")
+        return
+    from inference.summary import read_metrics, table
+
+    print(f"\n{table(read_metrics(run))}\n\nreport: {run / 'report.html'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""One tuning of one model: transformers' Trainer at a constant rate, with a look at the live model on the way.
+
+The same function runs a fold and the final refit. Decides nothing: which texts, how many steps and what to measure
+come from the caller. Writes no files.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import (
+    DataCollatorForSeq2Seq,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+
+from data.bases import Base
+from data.dataset import IGNORE
+from inference.checkpoints import DTYPES, best_device, best_dtype, load_weights
+from training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Look = Callable[[int, PreTrainedModel], None]
+"""Called with the number of updates done and the live model, in evaluation of full precision."""
+
+
+def hardware(config: TrainConfig) -> tuple[str, torch.dtype]:
+    """Device and arithmetic that this configuration gets on this machine."""
+    device = best_device() if config.device == "auto" else config.device
+    return device, best_dtype(device) if config.dtype == "auto" else DTYPES[config.dtype]
+
+
+def finetune(
+    base: Base,
+    rows: "Dataset",
+    tokenizer: Any,
+    config: TrainConfig,
+    steps: int,
+    *,
+    look: Look | None = None,
+    on_step: Callable[[], object] | None = None,
+) -> PreTrainedModel:
+    """A copy of ``base`` after ``steps`` updates on ``rows`` (input_ids, labels); adapters are merged.
+
+    ``look`` is called at the steps that `looks` gives, before the first update too; ``on_step`` after each. Same base,
+    rows, configuration and machine: same weights. AdamW (Loshchilov & Hutter 2019); the loss is the mean over the
+    labels of the whole update, so accumulation changes nothing (transformers PR 34191).
+    """
+    # Before the adapters are made: their first weights are random too.
+    set_seed(config.seed)
+    model = load_weights(base)
+    device, dtype = hardware(config)
+    if steps == 0:
+        return model
+    if config.gradient_checkpointing:
+        model.activation_checkpointing_enable()  # what transformers calls it from 5.23 on
+    if config.lora_rank:
+        model = _with_adapters(model, config)
+    with tempfile.TemporaryDirectory() as folder:  # the Trainer makes its folder even if it saves nothing
+        trainer = Trainer(
+            model=model,
+            args=_arguments(config, steps, device, dtype, folder),
+            train_dataset=rows,
+            data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORE, pad_to_multiple_of=8),
+            callbacks=[_Looker(looks(config, steps), look, on_step)],
+        )
+        trainer.remove_callback(PrinterCallback)  # it would print the totals of every fold
+        trainer.train()
+    trained: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    if config.lora_rank:
+        trained = trained.merge_and_unload()  # type: ignore[operator]  # peft's model, not typed as one
+    trained.config.use_cache = True  # the Trainer turned it off
+    return trained
+
+
+def _arguments(
+    config: TrainConfig, steps: int, device: str, dtype: torch.dtype, folder: str
+) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=folder,
+        max_steps=steps,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        per_device_train_batch_size=config.micro_batch_size,
+        gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
+        seed=config.seed,
+        data_seed=config.seed,
+        bf16=dtype == torch.bfloat16,
+        use_cpu=device == "cpu",
+        optim="adamw_torch",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=device == "cuda",
+    )
+
+
+def _with_adapters(model: PreTrainedModel, config: TrainConfig) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    adapters = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # peft multiplies by it; a float is as good
+        lora_dropout=config.lora_dropout,
+        target_modules="all-linear",
+    )
+    if config.gradient_checkpointing:
+        model.enable_input_require_grads()  # else nothing upstream of the first adapter asks for a gradient
+    with warnings.catch_warnings():
+        # GPT-2's Conv1D layers: peft says that it sets fan_in_fan_out itself, which is what is wanted.
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")
+        # peft 0.21 asks for an attribute that transformers 5.23 calls by another name.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        return get_peft_model(model, adapters)
+
+
+def looks(config: TrainConfig, steps: int) -> set[int]:
+    """The updates after which a tuning of ``steps`` is measured: every so many, the last, and a step the user set."""
+    return {*range(0, steps, config.eval_every), steps, config.steps if config.steps is not None else steps}
+
+
+class _Looker(TrainerCallback):
+    def __init__(self, at: set[int], look: Look | None, on_step: Callable[[], object] | None) -> None:
+        self.at, self.look, self.on_step = at, look, on_step
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._look(0, kwargs["model"])
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.on_step:
+            self.on_step()
+        if state.global_step in self.at:
+            self._look(state.global_step, kwargs["model"])
+
+    def _look(self, step: int, model: PreTrainedModel) -> None:
+        if self.look:
+            with _own_forward(model):
+                self.look(step, model)
+
+
+@contextmanager
+def _own_forward(model: PreTrainedModel) -> Iterator[None]:
+    """Take off accelerate's autocast meanwhile: it hides the class's forward behind an attribute of the instance."""
+    wrapped = model.__dict__.pop("forward", None)
+    try:
+        yield
+    finally:
+        if wrapped is not None:
+            model.__dict__["forward"] = wrapped

@@ -1,0 +1,266 @@
+"""A whole training run: hold each original out, choose the steps, refit on all, write the run directory.
+
+Everything is written to a hidden folder beside the target and moved there when it is complete, so an interrupted run
+leaves no half of one; what its folds measured is kept and used by the next attempt. Drawing and scoring samples is
+inference's part; ``report=True`` calls it before the run is moved into place.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm.auto import tqdm
+from transformers import GenerationConfig, PreTrainedModel
+
+from data import atomic
+from data.bases import Base, resolve
+from data.dataset import build_dataset, encode, special_ids
+from data.originals import Original, load_originals
+from data.splits import Fold, folds
+from inference.likelihood import summarise, token_nll
+from inference.runs import Run
+from training import provenance
+from training.card import model_card
+from training.choosing import Choice, Curve, Point, choose_steps
+from training.config import TrainConfig
+from training.current import finished, run_folder
+from training.finetune import finetune, hardware
+
+LENGTH_MARGIN = 1.5
+"""A sample may have this many times the tokens of the longest original before it is cut off."""
+
+
+def train(
+    config: TrainConfig, *, existing: str = "refuse", report: bool = False, progress: bool = False
+) -> Path:
+    """Train as ``config`` says and return the run directory.
+
+    ``existing`` says what to do about a run of the same name: "refuse" (ValueError), "overwrite", "resume" (continue
+    an interrupted one) or "refresh" (return a finished one whose inputs are unchanged, else continue or replace it).
+    ``report`` also draws and scores samples and writes report.html. ``progress`` prints what happens and how long
+    it takes.
+    """
+    originals = load_originals(config.originals)
+    base = resolve(config.base, config.base_revision)
+    target = run_folder(config)
+    atomic.recover_folder(target)
+    stamp = provenance.fingerprint(config, originals, base)
+    if existing == "refresh" and finished(target, stamp, report):
+        return target
+    job = _Job(config, originals, base, _work_folder(target, stamp, existing), stamp, progress)
+    job.run()
+    if report:
+        from inference.report import write_report
+
+        write_report(job.work, progress=progress)
+    atomic.replace_folder(job.work, target)
+    return target
+
+
+def _work_folder(target: Path, stamp: str, existing: str) -> Path:
+    """The folder to work in: fresh, or the interrupted attempt's. Refuses what would replace something unasked."""
+    work = target.with_name(f".{target.name}.partial")
+    interrupted = (work / "fingerprint").exists()
+    same = interrupted and (work / "fingerprint").read_text("utf-8") == stamp
+    if existing not in {"refuse", "overwrite", "resume", "refresh"}:
+        raise ValueError(f"existing must be refuse, overwrite, resume or refresh, found {existing!r}")
+    if existing == "resume" and not same:
+        found = (
+            "its settings, texts, base or code have changed" if interrupted else "no interrupted run is there"
+        )
+        raise ValueError(f"{target} can't be resumed: {found}. Start anew with --overwrite.")
+    if existing == "refuse" and target.exists():
+        raise ValueError(f"{target} exists already. Train it anew with --overwrite, or choose another name.")
+    if existing == "refuse" and interrupted:
+        raise ValueError(
+            f"an interrupted run of {target} is there. Continue it with --resume, or start anew with --overwrite."
+        )
+    if existing == "overwrite" or not same:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(work / "fingerprint", stamp)
+    return work
+
+
+@dataclass(frozen=True)
+class _Job:
+    config: TrainConfig
+    originals: Sequence[Original]
+    base: Base
+    work: Path
+    stamp: str
+    progress: bool
+
+    def run(self) -> None:
+        """Write the training half of the run directory into ``work``."""
+        started = time.perf_counter()
+        config, tokenizer = self.config, self.base.tokenizer()
+        device, dtype = hardware(config)
+        context = config.context or self.base.context()
+        plan = folds(self.originals, config.seed) if config.hold_out else []
+        self._say(
+            f"{len(self.originals)} originals, base {self.base.id}, {device}, {str(dtype).removeprefix('torch.')}"
+        )
+        if config.hold_out and not plan:
+            self._say("one original alone: nothing can be held out, so nothing here says how well it will do")
+        atomic.write_text(
+            self.work / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
+        )
+        atomic.write_jsonl(
+            self.work / "originals.jsonl",
+            [
+                {"name": o.name, "text": o.text, "source": o.source, "licence": o.licence}
+                for o in self.originals
+            ],
+        )
+        curves = self._measure(plan, tokenizer, context)
+        choice = choose_steps(curves) if curves else None
+        # A single original has no curve to choose by: the horizon is all there is.
+        steps = config.steps if config.steps is not None else choice.steps if choice else config.max_steps
+        self._announce(choice, steps)
+        self._write_folds(curves, choice, steps)
+        if config.samples_per_fold:
+            for fold, fold_steps in zip(plan, self._fold_steps(choice), strict=bool(plan)):
+                self._save_fold(fold, fold_steps, tokenizer, context)
+        self._refit(steps, tokenizer, context)
+        record = provenance.describe(
+            config, self.originals, self.base, device, str(dtype).removeprefix("torch.")
+        )
+        record["seconds"] = {"train": round(time.perf_counter() - started, 2)}
+        atomic.write_json(self.work / "provenance.json", record)
+        card = model_card(config, record, Run.open(self.work).held_out)
+        atomic.write_text(self.work / "model" / "README.md", card)
+
+    @property
+    def _horizon(self) -> int:
+        """Updates of each fold: up to the most that can be chosen, and to what the user set."""
+        return max(self.config.max_steps, self.config.steps or 0)
+
+    def _measure(self, plan: Sequence[Fold], tokenizer: Any, context: int) -> list[Curve]:
+        """The curve of every fold; those of an interrupted attempt are read back."""
+        curves = []
+        with self._bar(len(plan) * self._horizon, "holding out") as bar:
+            for fold in plan:
+                path = self.work / "folds" / str(fold.index) / "curve.json"
+                if path.exists():
+                    curves.append(Curve.from_dict(yaml.safe_load(path.read_text("utf-8"))))
+                    bar.update(self._horizon)
+                    continue
+                bar.set_description(f"holding out {fold.index + 1}/{len(plan)}")
+                curve = self._curve(fold, tokenizer, context, bar)
+                atomic.write_json(path, curve.to_dict())
+                curves.append(curve)
+        return curves
+
+    def _curve(self, fold: Fold, tokenizer: Any, context: int, bar: "tqdm[Any]") -> Curve:
+        rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
+        texts = [self.originals[i].text for i in (*fold.train, *fold.held_out)]
+        n = len(fold.train)
+        points: list[Point] = []
+
+        def look(step: int, model: PreTrainedModel) -> None:
+            nlls = token_nll(texts, model, tokenizer, context)
+            train, held_out = summarise(texts[:n], nlls[:n]), summarise(texts[n:], nlls[n:])
+            points.append(Point(step, train["bits_per_byte"], held_out["bits_per_byte"]))
+
+        finetune(self.base, rows, tokenizer, self.config, self._horizon, look=look, on_step=bar.update)
+        return Curve(fold.index, tuple(self.originals[i].name for i in fold.held_out), tuple(points))
+
+    def _fold_steps(self, choice: Choice | None) -> Sequence[int]:
+        if choice is None:
+            return []
+        if self.config.steps is not None:
+            return [self.config.steps] * len(choice.cross_fitted)
+        return choice.cross_fitted
+
+    def _write_folds(self, curves: Sequence[Curve], choice: Choice | None, steps: int) -> None:
+        fold_steps = self._fold_steps(choice)
+        atomic.write_json(
+            self.work / "folds.json",
+            {
+                "chosen_steps": steps,
+                "chosen_by": "configuration"
+                if self.config.steps is not None
+                else "held-out curves"
+                if choice
+                else "max_steps",
+                "minimum": choice.minimum if choice else None,
+                "open_ended": choice.open_ended if choice else None,
+                "folds": [
+                    {**curve.to_dict(), "steps": fold_step}
+                    for curve, fold_step in zip(curves, fold_steps, strict=True)
+                ],
+            },
+        )
+
+    def _save_fold(self, fold: Fold, steps: int, tokenizer: Any, context: int) -> None:
+        """Weights of the fold's model at its cross-fitted steps, for its samples.
+
+        The fold is trained again up to there, which gives the same weights, rather than every point of its curve kept on the disk.
+        """
+        folder = self.work / "folds" / str(fold.index) / "model"
+        if folder.exists():
+            return
+        rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
+        with self._bar(steps, f"fold model {fold.index + 1}") as bar:
+            model = finetune(self.base, rows, tokenizer, self.config, steps, on_step=bar.update)
+        self._save(model, tokenizer, folder)
+
+    def _refit(self, steps: int, tokenizer: Any, context: int) -> None:
+        folder = self.work / "model"
+        if (folder / "config.json").exists():
+            return
+        rows = build_dataset(self.originals, tokenizer, context=context)["train"]
+        with self._bar(steps, "final model") as bar:
+            model = finetune(self.base, rows, tokenizer, self.config, steps, on_step=bar.update)
+        self._save(model, tokenizer, folder)
+
+    def _save(self, model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
+        opening, end = special_ids(tokenizer)
+        longest = max(len(encode(original.text, tokenizer)) for original in self.originals)
+        sampling: dict[str, Any] = {"do_sample": False}
+        if self.config.temperature > 0:
+            sampling = {
+                "do_sample": True,
+                "temperature": self.config.temperature,
+                "top_p": self.config.top_p,
+                "min_p": self.config.min_p,
+                "top_k": 0,
+            }
+        model.generation_config = GenerationConfig(
+            bos_token_id=opening,
+            eos_token_id=end,
+            pad_token_id=tokenizer.pad_token_id,
+            max_new_tokens=max(64, int(LENGTH_MARGIN * longest)),
+            **sampling,
+        )
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        for file in partial.iterdir():
+            file.chmod(0o644)  # safetensors makes private files; a model is meant to be passed on
+        atomic.replace_folder(partial, folder)
+
+    def _announce(self, choice: Choice | None, steps: int) -> None:
+        if choice is None:
+            self._say(f"{steps} steps, not checked against a held-out text")
+            return
+        self._say(f"{steps} steps; the held-out curve is lowest at {choice.minimum}")
+        if self.config.steps is None and steps == 0:
+            self._say(
+                "no amount of tuning left unseen originals as probable as before: the final model is the base"
+            )
+        if self.config.steps is None and choice.open_ended:
+            self._say(f"the curve had not crossed the base's by max_steps={steps}: more steps may be free")
+
+    def _bar(self, total: int, label: str) -> "tqdm[Any]":
+        return tqdm(total=total, desc=label, unit="step", disable=not self.progress, leave=False)
+
+    def _say(self, line: str) -> None:
+        if self.progress:
+            tqdm.write(line)
