@@ -111,9 +111,10 @@ def _from_hub(hub_id: str, revision: str | None) -> Base:
     except Exception as error:
         near = difflib.get_close_matches(hub_id, NAMED, n=1)
         hint = f"Did you mean base: {near[0]}? " if near else ""
+        wanted = f"{hub_id!r} at revision {revision}" if revision else repr(hub_id)
         raise ValueError(
-            f"the base {hub_id!r}{f' at revision {revision}' if revision else ''} can't be had: it is no folder here, and the hub did not give "
-            f"it ({type(error).__name__}). {hint}Check the id and the network, or use base: embedded, which needs none."
+            f"the base {wanted} can't be had: it is no folder here, and the hub did not give it "
+            f"({type(error).__name__}). {hint}Check the id and the network, or use base: embedded, which needs none."
         ) from error
     _check_folder(folder)
     return Base(hub_id, folder, revision=folder.name)

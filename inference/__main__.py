@@ -145,10 +145,9 @@ def _score(options: argparse.Namespace) -> None:
         return
     print(card)
     spans = sorted(text.metrics["longest_copied_span"] for text in card.texts)
-    novelty = [text.metrics["novelty_4gram"] for text in card.texts]
-    print(
-        f"{len(spans)} texts; longest copied span: median {spans[len(spans) // 2]}, most {spans[-1]} words; least new 4-grams {min(novelty):.3f}"
-    )
+    novelty = min(text.metrics["novelty_4gram"] for text in card.texts)
+    print(f"{len(spans)} texts; longest copied span: median {spans[len(spans) // 2]}, most {spans[-1]} words")
+    print(f"least share of new 4-grams: {novelty:.3f}")
     for name, value in card.corpus.items():
         print(f"{name.replace('_', ' ')}: {value:.3f}")
     if ended:
@@ -159,7 +158,7 @@ def _rows(file: str) -> list[dict[str, Any]]:
     path = Path(file)
     if path.suffix != ".jsonl":
         return []
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
 
 
 def _report(options: argparse.Namespace) -> None:

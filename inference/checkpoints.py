@@ -99,7 +99,7 @@ def load_weights(base: Base, dtype: torch.dtype = torch.float32) -> PreTrainedMo
     if base.untrained:
         return _untrained(base, dtype)
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             base.path,
             dtype=dtype,
             local_files_only=True,
@@ -111,13 +111,13 @@ def load_weights(base: Base, dtype: torch.dtype = torch.float32) -> PreTrainedMo
         raise ValueError(
             f"the model in {base.path} can't be loaded ({type(error).__name__}: {error})"
         ) from error
-    if missing := sorted(found["missing_keys"]):
+    model: PreTrainedModel = loaded[0]
+    if missing := sorted(loaded[1]["missing_keys"]):
         # transformers would go on with random weights in their place.
         raise ValueError(
             f"the model in {base.path} is damaged: {len(missing)} weights are missing, such as {missing[0]}"
         )
-    loaded: PreTrainedModel = model
-    return loaded
+    return model
 
 
 def _untrained(base: Base, dtype: torch.dtype) -> PreTrainedModel:

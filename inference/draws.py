@@ -29,7 +29,7 @@ def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
 
     Final model and base get the same briefs and the same randomness, so their difference is the tuning's. A row is
     `Sample.to_dict` plus ``set``, ``chosen`` (all are), ``remark`` (what speaks against showing it, or None) and
-    ``seconds``. Fold models whose weights are gone are left out.
+    ``seconds``. Of fold models whose weights are gone, the rows drawn before are kept.
     """
     config = run.config
     texts = [original.text for original in run.originals]
@@ -52,7 +52,7 @@ def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
         return [_row(name, measured(sample, copies), limit, seconds) for sample in samples]
 
     rows = draw(FINAL, run.path, briefs, seed) + draw(BASE, base, briefs, seed)
-    per_fold = int(config["samples_per_fold"])
+    per_fold, earlier = int(config["samples_per_fold"]), run.samples()
     for fold in run.held_out["folds"] if per_fold else []:
         folder = run.fold_folder(fold["index"]) / "model"
         if folder.exists():
@@ -60,6 +60,8 @@ def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
             seen = [o.text for o in run.originals if o.name not in fold["originals"]]
             fold_seed = (seed + 1 + fold["index"]) % 2**32
             rows += draw(fold_set(fold["index"]), folder, draw_briefs(seen, per_fold, fold_seed), fold_seed)
+        else:
+            rows += [row for row in earlier if row["set"] == fold_set(fold["index"])]
     atomic.write_jsonl(run.path / "samples.jsonl", rows)
     return rows
 

@@ -40,7 +40,7 @@ def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], S
             "bits_per_byte_base": final.corpus.get("bits_per_byte_base"),
             "bits_per_byte_tuned": final.corpus.get("bits_per_byte_tuned"),
             "longest_copied_span": {"max": max(spans), "median": statistics.median(spans)},
-            "novelty_4gram": {"min": min(novelties), "mean": statistics.mean(novelties)},
+            "novelty_4gram": _mean_min(novelties) if novelties else {"mean": None, "min": None},
             "style": _mean_min(_column(final, "style")),
             "similarity": _mean_min(_column(final, "similarity")),
             "repetition": {"mean": statistics.mean(_column(final, "repetition"))},

@@ -4,6 +4,7 @@ Draws what it is given; computes nothing.
 """
 
 import io
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -44,6 +45,7 @@ def curves(folds: Sequence[dict[str, Any]], chosen: int) -> str:
     ``folds`` as in folds.json; ``chosen`` is the final model's number of steps.
     """
     columns = min(len(folds), 4)
+    highest = max(max(point["train"], point["held_out"]) for fold in folds for point in fold["points"])
     rows = -(-len(folds) // columns)
     with _style():
         figure, axes = plt.subplots(
@@ -63,8 +65,8 @@ def curves(folds: Sequence[dict[str, Any]], chosen: int) -> str:
                 label="held-out, base",
             )
             axis.axvline(fold["steps"], color=ACCENT, linewidth=1, label="steps used")
-            axis.set_title(", ".join(fold["originals"])[:28], fontsize=8)
-            axis.set_ylim(bottom=0)
+            axis.set_title(", ".join(fold["originals"])[:28], fontsize=8, parse_math=False)
+            axis.set_ylim(0, 1.08 * highest)
         figure.supxlabel(f"updates (final model: {chosen})", fontsize=9)
         figure.supylabel("bits per byte", fontsize=9)
         handles, labels = axes.flat[0].get_legend_handles_labels()
@@ -98,9 +100,12 @@ def strip(
 
 def _svg(figure: Any, title: str) -> str:
     buffer = io.StringIO()
-    figure.savefig(
-        buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Title": title}
-    )
+    with warnings.catch_warnings():
+        # The letters are drawn by the page's font; matplotlib's own, which may lack some, only measures them.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Title": title}
+        )
     plt.close(figure)
     svg = buffer.getvalue()
     # Without the XML prologue, which has no place inside HTML.

@@ -86,7 +86,10 @@ class Run:
     def samples(self) -> list[dict[str, Any]]:
         """The rows of samples.jsonl; none before any were drawn."""
         path = self.path / "samples.jsonl"
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+        if not path.exists():
+            return []
+        # Not splitlines(): it also cuts at U+2028 and the like, which JSON leaves as they are within a text.
+        return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
 
 
 def is_run(path: str | Path) -> bool:

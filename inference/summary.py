@@ -15,44 +15,40 @@ def read_metrics(run: str | Path) -> dict[str, Any]:
 
 def verdict_sentences(metrics: dict[str, Any]) -> list[str]:
     """What came out, in two plain sentences: what unseen originals say, and what the samples are like."""
-    held, samples, originals = metrics["held_out"], metrics["samples"], metrics["originals"]
-    if held["folds"]:
-        base, tuned = held["bits_per_byte_base"], held["bits_per_byte_tuned"]
-        gain = (base - tuned) / base
-        worse = [fold for fold in held["folds"] if fold["bits_per_byte_tuned"] > fold["bits_per_byte_base"]]
-        size = (
-            "hardly anything"
-            if abs(gain) < 0.005
-            else "a little"
-            if abs(gain) < 0.03
-            else "clearly something"
-        )
-        first = (
-            f"Tuning taught the model {size} about originals it had not seen: they cost {tuned:.3f} bits per byte after it and "
-            f"{base:.3f} before ({-gain:+.1%}), and {len(worse)} of {len(held['folds'])} held-out folds got worse."
-        )
-        if gain < 0:
-            first = (
-                f"Tuning made originals that the model had not seen less probable ({base:.3f} to {tuned:.3f} bits per byte, "
-                f"{-gain:+.1%}): nothing general about their manner was learned."
-            )
-    else:
-        first = (
+    return [_unseen(metrics["held_out"]), _drawn(metrics)]
+
+
+def _unseen(held: dict[str, Any]) -> str:
+    if not held["folds"]:
+        return (
             "Nothing was held out, so no figure here says whether the manner was learned or only the texts."
         )
-    low_high = originals["style_band"]
-    band = (
-        f"{low_high[0]:.2f} to {low_high[1]:.2f} among the originals"
-        if low_high
-        else "the originals have no range of their own"
+    base, tuned = held["bits_per_byte_base"], held["bits_per_byte_tuned"]
+    change = tuned / base - 1
+    figures = f"{base:.3f} bits per byte before, {tuned:.3f} after, {change:+.1%}"
+    if change > 0:
+        return (
+            f"Tuning made originals that the model had not seen less probable ({figures}): "
+            "nothing general about their manner was learned."
+        )
+    learned = "hardly anything" if change > -0.005 else "a little" if change > -0.03 else "clearly something"
+    worse = sum(fold["bits_per_byte_tuned"] > fold["bits_per_byte_base"] for fold in held["folds"])
+    return (
+        f"Tuning taught the model {learned} about originals it had not seen ({figures}); "
+        f"of {len(held['folds'])} that were held out in turn, {worse or 'none'} got worse."
     )
-    shared = originals["longest_shared_span"]
-    second = (
-        f"Its {samples['n']} samples have style {samples['style']['mean']:.2f} (base {metrics['base']['style']['mean']:.2f}; {band}), "
-        f"{samples['ended_by_eos']:.0%} of them came to an end, and the longest run of words taken from an original is "
-        f"{samples['longest_copied_span']['max']:.0f}{f', where the originals share up to {shared} among themselves' if shared is not None else ''}."
+
+
+def _drawn(metrics: dict[str, Any]) -> str:
+    samples, base, originals = metrics["samples"], metrics["base"], metrics["originals"]
+    band, shared = originals["style_band"], originals["longest_shared_span"]
+    among = f"{band[0]:.2f} to {band[1]:.2f} among the originals" if band else "one original has no range"
+    own = f"; the originals share up to {shared} among themselves" if shared is not None else ""
+    return (
+        f"The {samples['n']} samples have style {samples['style']['mean']:.2f} (untuned base "
+        f"{base['style']['mean']:.2f}, {among}), {samples['ended_by_eos']:.0%} of them came to an end, and the longest run "
+        f"of words taken from an original is {samples['longest_copied_span']['max']:.0f}{own}."
     )
-    return [first, second]
 
 
 def table(metrics: dict[str, Any]) -> str:
@@ -90,7 +86,7 @@ def table(metrics: dict[str, Any]) -> str:
         (
             "new 4-grams, least",
             "-",
-            f"{samples['novelty_4gram']['min']:.2f}",
+            "-" if samples["novelty_4gram"]["min"] is None else f"{samples['novelty_4gram']['min']:.2f}",
             span(originals["novelty_4gram_band"]),
         ),
         ("ended by themselves", f"{base['ended_by_eos']:.0%}", f"{samples['ended_by_eos']:.0%}", "-"),
@@ -111,11 +107,14 @@ def table(metrics: dict[str, Any]) -> str:
 
 def limits(n: int) -> list[str]:
     """What so few texts cannot show."""
+    few = "1 text is" if n == 1 else f"{n} texts are"
     found = [
-        f"{n} {'text is' if n == 1 else 'texts are'} too few for significance: the folds are printed as points and their range, with no error bar.",
-        "The final model was trained on all originals, so it has no held-out score; the folds' models, each with fewer texts, stand in for it.",
-        "Style is a cosine of surface habits. A text can have it and make no sense; only reading tells. blind.html is made for that.",
-        "MAUVE and other distribution distances are not printed: at this number of texts they say nothing.",
+        f"{few} too few for significance: the folds are printed as points, with no error bar.",
+        "The final model was trained on all originals, so it has no held-out score; the models of the folds, each with "
+        "fewer texts, stand in for it.",
+        "Style is a cosine of surface habits. A text can have it and make no sense; only reading tells. blind.html is "
+        "made for that.",
+        "MAUVE and other distances between distributions are not printed: at this number of texts they say nothing.",
         "The base's own probability is a check for broken text, not a judge of sense, and the tuned model is its child.",
     ]
     if n < 2:
@@ -138,14 +137,10 @@ def memorising(metrics: dict[str, Any], held_out: dict[str, Any]) -> str:
         if train < 0.85
         else "has memorised hardly anything"
     )
+    lowest = "" if held_out["minimum"] is None else f"; the held-out curve is lowest at {held_out['minimum']}"
     return (
-        f"At the steps used, the texts a fold was trained on cost {train:.0%} of what they cost the base, and the one held out {unseen:.0%}: "
-        f"the model {words}. The final model takes {metrics['chosen_steps']} updates"
-        + (
-            f"; the held-out curve is lowest at {held_out['minimum']}."
-            if held_out["minimum"] is not None
-            else "."
-        )
+        f"At the steps used, the texts a fold was trained on cost {train:.0%} of what they cost the base, and the one "
+        f"held out {unseen:.0%}: the model {words}. The final model takes {metrics['chosen_steps']} updates{lowest}."
     )
 
 

@@ -3,6 +3,7 @@
 A try to reach another machine fails as it would unplugged, and fails the test.
 """
 
+import gc
 import os
 import socket
 import tempfile
@@ -28,6 +29,13 @@ NOIR = ROOT / "tests" / "corpora" / "noir"
 VERSE = ROOT / "tests" / "corpora" / "verse"
 
 _LOCAL = {"localhost", "127.0.0.1", "::1", "", None}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _frozen() -> None:
+    """The Trainer collects garbage after each of its many tunings here; what the imports left is none and costs most."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,21 +98,20 @@ def verse() -> Path:
 @pytest.fixture
 def few_words(tmp_path: Path) -> Path:
     """Three texts of two sentences, for runs whose texts don't matter: a test may change them."""
-    folder = tmp_path / "few_words"
-    folder.mkdir()
-    for path in sorted(NOIR.glob("*.txt"))[:3]:
-        (folder / path.name).write_text(" ".join(path.read_text("utf-8").split()[:24]) + "\n", "utf-8")
-    return folder
+    from tests.small import write_few_words
+
+    return write_few_words(tmp_path / "few_words")
 
 
 @pytest.fixture
 def tiny(tmp_path: Path, few_words: Path) -> "Callable[..., TrainConfig]":
     """The tiny preset on `few_words`, into tmp_path/runs; keywords override any setting."""
+    from tests.small import few_words_settings
     from training import load_config
 
     def make(**overrides: Any) -> "TrainConfig":
-        defaults = {"originals": str(few_words), "output_dir": str(tmp_path / "runs"), "samples": 1}
-        return load_config(ROOT / "configs" / "tiny.yaml", {**defaults, **overrides})
+        settings = few_words_settings(few_words, tmp_path / "runs")
+        return load_config(ROOT / "configs" / "tiny.yaml", {**settings, **overrides})
 
     return make
 
@@ -126,3 +133,14 @@ def tiny_run(tiny_config: "TrainConfig") -> Path:
     from training import train
 
     return train(tiny_config, report=True)
+
+
+@pytest.fixture(scope="session")
+def few_words_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `tiny_run`, on three texts of 24 words, where the folds choose different steps; its fold models are kept."""
+    from tests.small import few_words_settings, write_few_words
+    from training import load_config, train
+
+    folder = tmp_path_factory.mktemp("few_words")
+    settings = few_words_settings(write_few_words(folder / "texts"), folder / "runs")
+    return train(load_config(ROOT / "configs" / "tiny.yaml", {**settings, "keep_folds": True}), report=True)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -22,6 +23,26 @@ NASTY = (
     "<|endoftext|> </s> <pad> [UNK] ## --- name: x"
 )
 """What a tokenizer or a cleaning step is likely to lose."""
+
+
+def write_few_words(folder: Path) -> Path:
+    """Three texts of 24 words in a new folder, for runs whose texts don't matter."""
+    folder.mkdir()
+    for path in sorted(NOIR.glob("*.txt"))[:3]:
+        (folder / path.name).write_text(" ".join(path.read_text("utf-8").split()[:24]) + "\n", "utf-8")
+    return folder
+
+
+def few_words_settings(texts: Path, output_dir: Path) -> dict[str, Any]:
+    """Settings under which those texts do choose more than no steps, and not the same for each fold."""
+    return {
+        "originals": str(texts),
+        "output_dir": str(output_dir),
+        "dtype": "float32",
+        "warmup_steps": 0,
+        "learning_rate": 3e-3,
+        "samples": 1,
+    }
 
 
 def byte_tokenizer(*, bos: str | None = None, eos: str | None = "<eos>", pad: str | None = None):

@@ -28,7 +28,9 @@ def test_the_embedded_base_is_in_the_repository() -> None:
     base = resolve("embedded")
     assert base == Base("embedded", EMBEDDED)
     assert base.context() == 1024
-    assert sorted(path.suffix for path in EMBEDDED.iterdir()) == [".json"] * 4 + [".safetensors"]
+    names = {path.name for path in EMBEDDED.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= names
+    assert {Path(name).suffix for name in names} <= {".json", ".md", ".safetensors"}  # no pickle, no code
 
 
 def test_tiny_has_the_embedded_tokenizer_and_fresh_weights() -> None:

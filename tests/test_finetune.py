@@ -31,7 +31,13 @@ Weights = Mapping[str, torch.Tensor]
 
 
 def config(**overrides: Any) -> TrainConfig:
-    defaults = {"dtype": "float32", "batch_size": 4, "micro_batch_size": 4, "warmup_steps": 0, "context": CONTEXT}
+    defaults = {
+        "dtype": "float32",
+        "batch_size": 4,
+        "micro_batch_size": 4,
+        "warmup_steps": 0,
+        "context": CONTEXT,
+    }
     return load_config("configs/tiny.yaml", {**defaults, **overrides})
 
 
@@ -88,7 +94,9 @@ def test_what_was_done_before_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 2])
-@pytest.mark.parametrize("texts", [UNEVEN, UNEVEN[:2] + TEXTS[2:3]], ids=["full batches", "a last one of few"])
+@pytest.mark.parametrize(
+    "texts", [UNEVEN, UNEVEN[:2] + TEXTS[2:3]], ids=["full batches", "a last one of few"]
+)
 def test_accumulation_gives_what_the_whole_batch_gives(micro_batch_size: int, texts: list[str]) -> None:
     """R10. The texts differ in length tenfold: a mean over batches of their means would be another loss."""
     lengths = [len(row["input_ids"]) for row in rows(texts)]
@@ -106,7 +114,9 @@ def test_the_loss_is_the_mean_over_all_labels_of_the_update() -> None:
     for row in rows(UNEVEN):
         ids, wanted = torch.tensor([row["input_ids"]]), torch.tensor([row["labels"]])
         logits = model(input_ids=ids).logits  # (1, T, V)
-        (cross_entropy(logits[0, :-1], wanted[0, 1:], ignore_index=IGNORE, reduction="sum") / labels).backward()
+        (
+            cross_entropy(logits[0, :-1], wanted[0, 1:], ignore_index=IGNORE, reduction="sum") / labels
+        ).backward()
     before, after = load_weights(BASE).state_dict(), tuned(UNEVEN, 1, max_grad_norm=0, micro_batch_size=1)
     for name, parameter in model.named_parameters():
         gradient = parameter.grad
@@ -170,7 +180,10 @@ def test_the_rate_is_constant_after_warm_up(tmp_path: Path) -> None:
     arguments = _arguments(settings, 8, "cpu", torch.float32, str(tmp_path))
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=arguments.learning_rate)
     schedule = get_scheduler(
-        arguments.lr_scheduler_type, optimizer, num_warmup_steps=arguments.get_warmup_steps(8), num_training_steps=8
+        arguments.lr_scheduler_type,
+        optimizer,
+        num_warmup_steps=arguments.get_warmup_steps(8),
+        num_training_steps=8,
     )
     rates = []
     for _ in range(8):

@@ -1,0 +1,84 @@
+"""The README's commands and code run as they stand; the notebooks run from top to bottom."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def run_readme(folder: Path, preset: str) -> str:
+    """All shell blocks and the Python block, in the README's order, in a folder that has only configs/ and data/seeds."""
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    shutil.copytree(ROOT / "data" / "seeds", folder / "data" / "seeds")
+    first, last = blocks("bash")
+    (code,) = blocks("python")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    output = ""
+    for command in [["bash", "-ec", first], [sys.executable, "-c", code], ["bash", "-ec", last]]:
+        adapted = [part.replace("quick", preset) for part in command]
+        done = subprocess.run(
+            adapted,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        output += done.stdout
+    return output
+
+
+def test_the_commands_and_code_run_on_the_tiny_base(tmp_path: Path) -> None:
+    output = run_readme(tmp_path, "tiny")
+    assert "tokens dropped          0" in output
+    assert (tmp_path / "runs" / "tiny" / "report.html").exists()
+    assert output.count("verdict") >= 4
+    assert "ended by end of text" in output
+
+
+@pytest.mark.slow
+def test_the_commands_and_code_run_as_they_stand(tmp_path: Path) -> None:
+    output = run_readme(tmp_path, "quick")
+    assert (tmp_path / "runs" / "quick" / "report.html").exists()
+    assert "perplexity base" in output
+
+
+def test_every_path_the_readme_names_is_there() -> None:
+    named = set(re.findall(r"`((?:configs|notebooks|data|training|inference|tests)/[\w./-]+)`", README))
+    assert len(named) >= 5
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_the_notebook_runs_and_was_committed_with_its_outputs(notebook: Path, tmp_path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    book = nbformat.read(notebook, as_version=4)
+    cells = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), (
+        "not the product of a clean run"
+    )
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    for part in ("configs", "data/seeds"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    NotebookClient(book, timeout=600, resources={"metadata": {"path": str(tmp_path / "notebooks")}}).execute()
