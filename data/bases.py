@@ -6,6 +6,7 @@ Gives the folder, its tokenizer, its context and its hash. Does not load weights
 import difflib
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -46,6 +47,7 @@ class Base:
             ) from error
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.padding_side = "right"  # training counts on it: see `training.finetune.collator`
         return tokenizer
 
     def context(self) -> int:
@@ -81,7 +83,7 @@ def resolve(base: str | Path, revision: str | None = None) -> Base:
         return Base("embedded", EMBEDDED)
     if base == "tiny":
         return Base("tiny", EMBEDDED, untrained=True)
-    folder = Path(base).expanduser()
+    folder = Path(os.path.expanduser(base))  # Path's own raises for ~nobody
     if folder.is_dir():
         _check_folder(folder)
         return Base(str(base), folder)

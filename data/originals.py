@@ -8,8 +8,10 @@ change a text otherwise.
 import difflib
 import hashlib
 import json
+import os
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,7 @@ def normalise(text: str) -> str:
     while lines and not lines[0].strip():
         lines.pop(0)
     indented = sum(line.startswith((" ", "\t")) for line in lines)
-    if indented * 3 <= len(
+    if indented == 1 or indented * 3 <= len(
         [line for line in lines if line.strip()]
     ):  # above a third: indentation is the form (verse)
         for i, line in enumerate(lines):
@@ -80,7 +82,7 @@ def load_originals(source: str | Path) -> list[Original]:
     such file, a .jsonl of objects with ``text`` and perhaps ``name``, ``source``, ``licence``, a folder written by
     ``datasets.Dataset.save_to_disk``, or the id of a dataset with a ``text`` column.
 
-    Raises ValueError that lists every problem found: nothing there, no text, not UTF-8, the same text twice.
+    Raises ValueError that lists every problem found: nothing there, no text, not UTF-8, the same text or name twice.
     """
     problems: list[str] = []
     originals = _load(source, problems)
@@ -89,6 +91,9 @@ def load_originals(source: str | Path) -> list[Original]:
         if original.text in seen:
             problems.append(f"{original.name} is the same text as {seen[original.text]}: remove one of them")
         seen.setdefault(original.text, original.name)
+    # Folds and figures go by name.
+    names = Counter(original.name for original in originals)
+    problems += [f"two texts are called {name}: rename one of them" for name, n in names.items() if n > 1]
     _raise(source, problems)
     return originals
 
@@ -107,7 +112,7 @@ def _raise(source: str | Path, problems: list[str]) -> None:
 
 
 def _load(source: str | Path, problems: list[str]) -> list[Original]:
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if path.is_dir() and not (path / "state.json").exists() and not (path / "dataset_dict.json").exists():
         found = _from_folder(path, problems)
     elif path.suffix.lower() == ".jsonl" and path.is_file():

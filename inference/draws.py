@@ -38,7 +38,6 @@ def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
     seed = int(config["seed"])
     briefs = draw_briefs(texts, int(config["samples"]), seed)
     sampling: dict[str, Any] = {key: float(config[key]) for key in ("temperature", "top_p", "min_p")}
-    base: Any = run.base.path if not run.base.untrained else run.base.id
     most = load(run.path).model.generation_config.max_new_tokens
 
     def draw(name: str, source: Source, wanted: list[Brief], set_seed: int) -> list[dict[str, Any]]:
@@ -51,7 +50,7 @@ def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
         seconds = round((time.perf_counter() - started) / len(samples), 3)
         return [_row(name, measured(sample, copies), limit, seconds) for sample in samples]
 
-    rows = draw(FINAL, run.path, briefs, seed) + draw(BASE, base, briefs, seed)
+    rows = draw(FINAL, run.path, briefs, seed) + draw(BASE, run.base_source, briefs, seed)
     per_fold, earlier = int(config["samples_per_fold"]), run.samples()
     for fold in run.held_out["folds"] if per_fold else []:
         folder = run.fold_folder(fold["index"]) / "model"

@@ -21,7 +21,7 @@ def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], S
     """(metrics but for the seconds, scorecard of the final model's samples, scorecard of the base's samples)."""
     texts = {name: [row["text"] for row in rows if row["set"] == name and row["text"]] for name in _sets(run)}
     final = score(texts[FINAL], run.originals, model=run.path)
-    floor = score(texts[BASE], run.originals)
+    floor = score(texts[BASE], run.originals, base=run.base_source)
     scale = Scale.of([original.text for original in run.originals])
     drawn = [row for row in rows if row["set"] == FINAL]
     spans = _column(final, "longest_copied_span")

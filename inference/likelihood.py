@@ -29,7 +29,8 @@ def perplexity(
     *,
     batch_size: int = 8,
 ) -> dict[str, Any]:
-    """Perplexity of ``texts`` under ``model`` (whatever `load` takes), computed in float32.
+    """Perplexity of ``texts`` under ``model`` (whatever `load` takes), computed in float32, or in
+    the type of a model that is loaded already.
 
     Returns ``perplexity`` (1 to infinity, the geometric mean over all tokens), ``bits_per_byte``, ``nll`` (nats per
     token), ``tokens`` and ``bytes`` of the corpus, ``end_nll`` (nats of the end token, mean over texts), and under
@@ -96,15 +97,11 @@ def token_nll(
             1, min(batch_size, LOGITS_AT_ONCE // (longest * model.config.get_text_config().vocab_size))
         )
         batch, jobs = jobs[-rows:], jobs[:-rows]
-        ids = torch.full((len(batch), longest), end)  # (B, T)
-        mask = torch.zeros_like(ids)
+        # (B, T), padded on the right, where a causal model never looks: no mask, and attention takes its fast path.
+        ids = torch.full((len(batch), longest), end)
         for row, (i, window) in enumerate(batch):
-            length = window.end - window.start
-            ids[row, :length] = torch.tensor(documents[i][window.start : window.end])
-            mask[row, :length] = 1
-        logits = model(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device)
-        ).logits  # (B, T, V)
+            ids[row, : window.end - window.start] = torch.tensor(documents[i][window.start : window.end])
+        logits = model(input_ids=ids.to(model.device)).logits  # (B, T, V)
         nll = cross_entropy(
             logits[:, :-1].transpose(1, 2).float(), ids[:, 1:].to(model.device), reduction="none"
         ).cpu()

@@ -83,6 +83,11 @@ class Run:
             )
         return base
 
+    @property
+    def base_source(self) -> str | Path:
+        """What `load` takes to give the base again, without asking a hub a second time."""
+        return self.base.id if self.base.untrained else self.base.path
+
     def samples(self) -> list[dict[str, Any]]:
         """The rows of samples.jsonl; none before any were drawn."""
         path = self.path / "samples.jsonl"

@@ -22,7 +22,7 @@ from data.dataset import encode, special_ids
 from data.draw import draw_briefs
 from data.originals import normalise
 from inference.checkpoints import Checkpoint, load
-from inference.decoding import Decoding
+from inference.decoding import Decoding, few_threads
 from inference.novelty import CopiedSpan, CopyIndex, repetition, shared_spans
 
 Source = str | Path | Checkpoint | PreTrainedModel
@@ -212,24 +212,22 @@ class _Drawing:
         most = self.max_new_tokens or model.generation_config.max_new_tokens or MOST_TOKENS
         ids = torch.tensor([[end] * (width - len(p)) + p for p in prompts], device=model.device)  # (B, T)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
-        # Greedy with neutral warpers, stated so that the model's own settings don't fill them in: all of the drawing
-        # happens in our processors.
+        # Greedy: all of the drawing happens in our processors.
         config = GenerationConfig(
-            do_sample=False,
-            temperature=1.0,
-            top_p=1.0,
-            top_k=50,
-            max_new_tokens=min(most, context - width),
-            eos_token_id=end,
-            pad_token_id=end,
+            do_sample=False, max_new_tokens=min(most, context - width), eos_token_id=end, pad_token_id=end
         )
-        out = model.generate(  # type: ignore[operator]  # a mixin that mypy does not see
-            input_ids=ids,
-            attention_mask=mask,
-            generation_config=config,
-            logits_processor=self.decoding.processors(self.seed, list(indices)),
-            streamer=streamer,
-        )
+        # It takes the place of the model's own meanwhile, which would fill in whatever is not stated here: a
+        # repetition_penalty, for one.
+        own, model.generation_config = model.generation_config, config
+        try:
+            out = model.generate(  # type: ignore[operator]  # a mixin that mypy does not see
+                input_ids=ids,
+                attention_mask=mask,
+                logits_processor=self.decoding.processors(self.seed, list(indices)),
+                streamer=streamer,
+            )
+        finally:
+            model.generation_config = own
         return [row[width:].tolist() for row in out]
 
     def samples(self, briefs: Sequence[Brief], indices: Sequence[int]) -> Iterator[Sample]:
@@ -239,8 +237,16 @@ class _Drawing:
         for brief, index, row in zip(briefs, indices, self.tokens(briefs, indices), strict=True):
             ended = end in row
             drawn = row[: row.index(end)] if ended else row
-            text = (self.opening + tokenizer.decode(drawn, skip_special_tokens=True)).rstrip()
+            text = (self.opening + self._continuation(drawn)).rstrip()
             yield Sample(text, brief, self.seed, index, ended, len(drawn))
+
+    def _continuation(self, drawn: list[int]) -> str:
+        """What the drawn tokens add to the opening. Decoded behind it, since some tokenizers drop the space at the
+        start of whatever they decode."""
+        tokenizer = self.checkpoint.tokenizer
+        opening = encode(self.opening, tokenizer)
+        before = tokenizer.decode(opening, skip_special_tokens=True)
+        return str(tokenizer.decode([*opening, *drawn], skip_special_tokens=True)[len(before) :])
 
 
 def _briefs(

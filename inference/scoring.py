@@ -10,12 +10,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data.originals import Original, normalise
+from inference.checkpoints import Checkpoint, load
+from inference.likelihood import perplexity
 from inference.novelty import CopyIndex
 from inference.scale import Scale, mean, measure
 from inference.scorecard import Scorecard, TextScore
 
 LOOPING = 0.05
 """Share of repeated 4-grams above the originals' own most at which fluency begins to fall; it is 0 at five times that."""
+
+BROKEN = 1.25
+"""Bits per byte under the base, as a multiple of the originals' most, at which fluency begins to fall. Shuffled words of the
+default originals cost over twice the originals."""
 
 CLOSE = 1.5
 """Calibrated style or content above which a text is called suspiciously close."""
@@ -34,11 +40,12 @@ def score(
     - ``longest_copied_span``: words in a row that are any original's. ``novelty_4gram``: share (0..1) of 4-grams that are no
       original's, averaged over every n-1 originals. ``nearest``: the original it shares most with.
     - ``repetition``: share (0..1) of its 4-grams that it has said before. ``words``: number of words.
-    - with ``model`` (whatever `load` takes): ``bits_per_byte_tuned``, and ``bits_per_byte_base`` under ``base``, which a run
-      knows by itself.
+    - with ``model`` (whatever `load` takes): ``bits_per_byte_tuned``; with ``base``, which a run knows by itself:
+      ``bits_per_byte_base``.
 
     ``parts`` (0..1): style and content, calibrated as (x - contrast) / (mean of the originals - contrast); structure, 1
-    within the originals' range of length; the gates novelty and fluency. The verdict is the geometric mean of the first
+    within the originals' range of length; the gates novelty and fluency (loops; with a base also text that it finds far
+    less probable than the originals, which is broken: no judge of sense). The verdict is the geometric mean of the first
     three times both gates. Raises ValueError when there is nothing to score or nothing to score against.
     """
     if isinstance(texts, str):
@@ -61,50 +68,53 @@ def score(
     scale = Scale.of([o.text for o in originals])
     copies = CopyIndex([o.text for o in originals], [o.name for o in originals])
     metrics = measure(bodies, scale, copies)
-    corpus = _perplexities(bodies, metrics, model, base)
-    scored = tuple(_text_score(body, row, scale, copies) for body, row in zip(bodies, metrics, strict=True))
-    parts = {name: mean([t.parts[name] for t in scored]) for name in scored[0].parts}
-    notes = (
-        []
-        if len(originals) > 1
-        else ["one reference alone: it has no range of its own, so the scale's upper end is 1"]
+    base_model, tuned_model = _models(model, base)
+    corpus: dict[str, float] = {}
+    band = dict(scale.band)
+    for label, checkpoint in (("base", base_model), ("tuned", tuned_model)):
+        if checkpoint is not None:
+            corpus |= _add_likelihood(metrics, bodies, checkpoint, label)
+    if base_model is not None:
+        band["bits_per_byte_base"] = perplexity(scale.originals, base_model)["texts"]["bits_per_byte"]
+    scored = tuple(
+        _text_score(body, row, scale, band, copies) for body, row in zip(bodies, metrics, strict=True)
     )
+    parts = {name: mean([t.parts[name] for t in scored]) for name in scored[0].parts}
+    verdict = mean([t.verdict for t in scored])
+    return Scorecard(verdict, parts, scored, band, scale.contrast, corpus, _notes(scale, metrics))
+
+
+def _notes(scale: Scale, metrics: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    notes = []
+    if len(scale.originals) == 1:
+        notes.append("one reference alone: it has no range of its own, so the scale's upper end is 1")
     close = [
-        name for name in ("style", "content") if any(_calibrated(scale, t, name) > CLOSE for t in metrics)
+        part for part in ("style", "content") if any(_calibrated(scale, m, part) > CLOSE for m in metrics)
     ]
     if close:
         notes.append(
-            f"suspiciously close: some texts are far nearer to the originals in {' and '.join(close)} than these are to each other"
+            f"suspiciously close: some texts are far nearer to the originals in {' and '.join(close)} than these "
+            "are to each other"
         )
-    verdict = mean([t.verdict for t in scored])
-    return Scorecard(verdict, parts, scored, scale.band, scale.contrast, corpus, tuple(notes))
+    return tuple(notes)
 
 
-def _perplexities(
-    bodies: Sequence[str], metrics: list[dict[str, Any]], model: Any, base: Any
-) -> dict[str, float]:
-    """Adds bits per byte to ``metrics`` and returns the corpus figures; nothing without a model."""
-    if model is None and base is None:
-        return {}
-    from inference.checkpoints import load
-    from inference.likelihood import perplexity
-
-    corpus: dict[str, float] = {}
+def _models(model: Any, base: Any) -> tuple[Checkpoint | None, Checkpoint | None]:
+    """Base and tuned model in float32; a run names its own base. Nothing is loaded that was not asked for."""
     tuned = None if model is None else load(model, dtype="float32")
     if base is None and tuned is not None and tuned.run is not None:
-        base = tuned.run.base.path if not tuned.run.base.untrained else tuned.run.base.id
-    for label, checkpoint in (
-        ("tuned", tuned),
-        ("base", None if base is None else load(base, dtype="float32")),
-    ):
-        if checkpoint is None:
-            continue
-        figures = perplexity(bodies, checkpoint)
-        corpus[f"perplexity_{label}"] = figures["perplexity"]
-        corpus[f"bits_per_byte_{label}"] = figures["bits_per_byte"]
-        for row, value in zip(metrics, figures["texts"]["bits_per_byte"], strict=True):
-            row[f"bits_per_byte_{label}"] = value
-    return corpus
+        base = tuned.run.base_source
+    return None if base is None else load(base, dtype="float32"), tuned
+
+
+def _add_likelihood(
+    metrics: Sequence[dict[str, Any]], bodies: Sequence[str], checkpoint: Checkpoint, label: str
+) -> dict[str, float]:
+    """Adds each text's bits per byte to its ``metrics`` and returns the corpus figures."""
+    figures = perplexity(bodies, checkpoint)
+    for row, value in zip(metrics, figures["texts"]["bits_per_byte"], strict=True):
+        row[f"bits_per_byte_{label}"] = value
+    return {f"{key}_{label}": figures[key] for key in ("perplexity", "bits_per_byte")}
 
 
 def _calibrated(scale: Scale, metrics: dict[str, Any], part: str) -> float:
@@ -114,27 +124,42 @@ def _calibrated(scale: Scale, metrics: dict[str, Any], part: str) -> float:
     return (metrics[metric] - low) / (high - low) if high - low > 1e-3 else 1.0
 
 
-def _text_score(text: str, metrics: dict[str, Any], scale: Scale, copies: CopyIndex) -> TextScore:
-    words, span = metrics["words"], metrics["longest_copied_span"]
-    short, long = min(scale.band["words"]), max(scale.band["words"])
-    limit = max(scale.longest_span, 1)  # originals in different languages share no word at all
-    own_novelty = min(scale.band.get("novelty_4gram", [1.0]))
-    novelty = metrics["novelty_4gram"]
-    excess = (metrics["repetition"] - max(scale.band["repetition"])) / LOOPING
+def _text_score(
+    text: str, metrics: dict[str, Any], scale: Scale, band: dict[str, list[float]], copies: CopyIndex
+) -> TextScore:
+    words = metrics["words"]
     parts = {
         "style": _clip(_calibrated(scale, metrics, "style")),
         "content": _clip(_calibrated(scale, metrics, "content")),
-        "structure": _clip(min(words / short, long / max(words, 1))),
-        # From the originals' own longest shared span, falling to nothing at three times that; and the share of new
-        # 4-grams, squared, against remixes of short pieces.
-        "novelty": _clip(1 - (span - limit) / (2 * limit))
-        * (1.0 if math.isnan(novelty) else _clip(novelty / max(own_novelty, 1e-9)) ** 2),
-        "fluency": _clip(1 - (excess - 1) / 4),
+        "structure": _clip(min(words / min(band["words"]), max(band["words"]) / max(words, 1))),
+        "novelty": _novelty(metrics, scale, band),
+        "fluency": _fluency(metrics, band),
     }
     manner = (parts["style"] * parts["content"] * parts["structure"]) ** (1 / 3)
-    return TextScore(
-        text, manner * parts["novelty"] * parts["fluency"], parts, metrics, tuple(copies.spans(text))
-    )
+    verdict = manner * parts["novelty"] * parts["fluency"]
+    return TextScore(text, verdict, parts, metrics, tuple(copies.spans(text)))
+
+
+def _novelty(metrics: dict[str, Any], scale: Scale, band: dict[str, list[float]]) -> float:
+    """From the originals' own longest shared span, falling to nothing at three times that; times the share of new
+    4-grams against the originals' own, squared, for remixes of short pieces."""
+    limit = max(scale.longest_span, 1)  # originals in different languages share no word at all
+    span = _clip(1 - (metrics["longest_copied_span"] - limit) / (2 * limit))
+    if math.isnan(metrics["novelty_4gram"]):
+        return span
+    own = max(min(band.get("novelty_4gram", [1.0])), 1e-9)
+    return float(span * _clip(metrics["novelty_4gram"] / own) ** 2)
+
+
+def _fluency(metrics: dict[str, Any], band: dict[str, list[float]]) -> float:
+    """Falls with loops; and, where the base was asked, with bits per byte from `BROKEN` times the originals' most on,
+    to nothing at twice that."""
+    excess = (metrics["repetition"] - max(band["repetition"])) / LOOPING
+    fluency = _clip(1 - (excess - 1) / 4)
+    if "bits_per_byte_base" in metrics:
+        ratio = metrics["bits_per_byte_base"] / max(band["bits_per_byte_base"])
+        fluency *= _clip(2 - ratio / BROKEN)
+    return fluency
 
 
 def _clip(value: float) -> float:

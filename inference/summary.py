@@ -86,7 +86,7 @@ def table(metrics: dict[str, Any]) -> str:
         (
             "new 4-grams, least",
             "-",
-            "-" if samples["novelty_4gram"]["min"] is None else f"{samples['novelty_4gram']['min']:.2f}",
+            "-" if samples["novelty_4gram"]["min"] is None else _number(samples["novelty_4gram"]["min"]),
             span(originals["novelty_4gram_band"]),
         ),
         ("ended by themselves", f"{base['ended_by_eos']:.0%}", f"{samples['ended_by_eos']:.0%}", "-"),
@@ -142,6 +142,10 @@ def memorising(metrics: dict[str, Any], held_out: dict[str, Any]) -> str:
         f"At the steps used, the texts a fold was trained on cost {train:.0%} of what they cost the base, and the one "
         f"held out {unseen:.0%}: the model {words}. The final model takes {metrics['chosen_steps']} updates{lowest}."
     )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _dash(value: Any) -> str:

@@ -21,6 +21,8 @@ _HOME = tempfile.TemporaryDirectory(prefix="flaneur-tests-")
 os.environ["HF_HOME"] = _HOME.name
 for _switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
     os.environ.pop(_switch, None)  # the code must hold without them
+import data.environment  # noqa: E402, F401  the switches that must be set before torch is imported
+
 # The models here are too small to gain from threads, and threads that wait for each other on busy cores cost tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

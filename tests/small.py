@@ -41,7 +41,6 @@ def few_words_settings(texts: Path, output_dir: Path) -> dict[str, Any]:
         "dtype": "float32",
         "warmup_steps": 0,
         "learning_rate": 3e-3,
-        "samples": 1,
     }
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from training import config as module
-from training.config import TrainConfig, build_config, load_config, parse_override
+from training.config import TrainConfig, build_config, load_config, name_from, parse_override
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -298,6 +300,26 @@ def test_an_override_of_the_command_line_is_read_as_yaml(text: str, read: tuple[
 def test_an_override_that_is_none_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"--set takes key=value, found .* --set max_steps=8"):
         parse_override(text)
+
+
+@pytest.mark.parametrize(
+    ("originals", "name"),
+    [
+        ("texts/noir", "noir"),
+        ("my texts/Été noir/", "Été-noir"),
+        ("shanties.jsonl", "shanties"),
+        ("one.txt", "one"),
+        ("someone/data.set", "data.set"),
+        ("(...)", "unnamed"),
+    ],
+)
+def test_a_run_is_called_after_its_texts(originals: str, name: str) -> None:
+    assert name_from(originals) == name
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_whatever_the_texts_are_called_the_run_can_be_called(originals: str) -> None:
+    assert build_config({"name": name_from(originals)})
 
 
 @pytest.mark.parametrize(

@@ -79,18 +79,20 @@ SPLICED = 9
 
 
 @pytest.fixture(scope="session")
-def doctored(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def doctored(few_words_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shared run, reported again with hostile names and a first sample that has everything a text can have."""
-    run = Path(shutil.copytree(tiny_run, tmp_path_factory.mktemp("doctored") / "tiny"))
+    run = Path(shutil.copytree(few_words_run, tmp_path_factory.mktemp("doctored") / "tiny"))
     first, second, third = Run.open(run).originals[:3]
     rename_original(run, first.name, EVIL)
     rename_original(run, second.name, QUOTED)
     copied = " ".join(third.text.split()[10 : 10 + SPLICED])
     changed = rows(run)
     text = f"“He said {EVIL} & {QUOTED}.”\n\n  Été: {copied} \u2028then\x85nothing\u2029at\x0ball."
-    start = text.index(copied)
-    span = {"start": start, "end": start + len(copied), "words": SPLICED, "source": QUOTED}
-    changed[0] |= {"text": text, "copied_spans": [span], "remark": EVIL, "ended_by_eos": True}
+    spans = [
+        {"start": text.index(said), "end": text.index(said) + len(said), "words": words, "source": QUOTED}
+        for said, words in ((EVIL, 5), (copied, SPLICED))
+    ]
+    changed[0] |= {"text": text, "copied_spans": spans, "remark": EVIL, "ended_by_eos": True}
     changed[0]["brief"] = {"name": QUOTED, "place": EVIL, "keywords": [EVIL, QUOTED]}
     changed[1]["scores"]["nearest"] = EVIL
     changed[1]["ended_by_eos"] = False
@@ -121,22 +123,23 @@ def rename_original(run: Path, old: str, new: str) -> None:
 # Figures
 
 
-def test_the_held_out_figures_are_those_of_the_folds(tiny_run: Path) -> None:
-    """Bits of all texts by bytes of all texts, and by tokens: not means of the folds' figures."""
-    metrics, run = read(tiny_run / "metrics.json")["held_out"], Run.open(tiny_run)
+def test_the_held_out_figures_are_those_of_the_folds(few_words_run: Path) -> None:
+    """At each fold's own steps; bits of all texts by bytes of all texts, and by tokens: no means of the folds' figures."""
+    metrics, run = read(few_words_run / "metrics.json")["held_out"], Run.open(few_words_run)
     texts = {original.name: original.text for original in run.originals}
-    assert len(metrics["folds"]) == len(texts) == 4
+    assert len(metrics["folds"]) == len(texts) == 3
+    assert len({fold["steps"] for fold in metrics["folds"]}) > 1
     sizes = {name: len(text.encode()) for name, text in texts.items()}
     for label in ("base", "tuned"):
         bits = 0.0
-        for fold, reported in zip(read(tiny_run / "folds.json")["folds"], metrics["folds"], strict=True):
+        for fold, reported in zip(read(few_words_run / "folds.json")["folds"], metrics["folds"], strict=True):
             (name,) = fold["originals"]
             step = fold["steps"] if label == "tuned" else 0
             value = next(point["held_out"] for point in fold["points"] if point["step"] == step)
             assert reported[f"bits_per_byte_{label}"] == value
             assert (reported["original"], reported["steps"]) == (name, fold["steps"])
             bits += value * sizes[name]
-        tokens = perplexity(list(texts.values()), tiny_run)["tokens"]
+        tokens = perplexity(list(texts.values()), few_words_run)["tokens"]
         assert metrics[f"bits_per_byte_{label}"] == pytest.approx(bits / sum(sizes.values()), rel=1e-9)
         assert metrics[f"perplexity_{label}"] == pytest.approx(2 ** (bits / tokens), rel=1e-9)
 
@@ -263,7 +266,7 @@ def test_samples_of_a_word_are_reported_and_never_as_nan(copy: Path) -> None:
     write_report(copy)
     metrics = read(copy / "metrics.json")
     assert metrics["samples"]["novelty_4gram"] == {"min": None, "mean": None}
-    assert Page(copy / "report.html").texts == ["Yes."]
+    assert Page(copy / "report.html").texts == ["Yes.", "Yes."]
     assert "new 4-grams, least             -       -" in table(metrics)
 
 
@@ -358,7 +361,8 @@ def test_copied_spans_are_marked_with_their_original(doctored: Path) -> None:
     original = Run.open(doctored).originals[2]
     marked = re.findall(r'<mark title="([^"]*)">([^<]*)</mark>', source_of(doctored / "report.html"))
     assert [(html.unescape(title), html.unescape(text)) for title, text in marked] == [
-        (f"{SPLICED} words in a row as in {QUOTED}", " ".join(original.text.split()[10 : 10 + SPLICED]))
+        (f"5 words in a row as in {QUOTED}", EVIL),
+        (f"{SPLICED} words in a row as in {QUOTED}", " ".join(original.text.split()[10 : 10 + SPLICED])),
     ]
 
 

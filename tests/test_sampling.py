@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from data.brief import Brief
 from data.dataset import encode
@@ -332,3 +333,23 @@ def test_marking_loses_no_character() -> None:
     assert html.unescape(re.sub(r"</?mark[^>]*>", "", marked)) == text
     assert marked.count("<mark ") == 2
     assert mark_spans(text, []) == html.escape(text)
+
+
+def test_settings_of_the_model_that_are_not_ours_change_nothing_and_stay_as_they_were(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A hub model may bring a repetition penalty; a run's model brings min_p, which greedy generation would remark on."""
+    checkpoint = load("tiny", dtype="float32", device="cpu")
+    settings = {"n": 2, "seed": 7, "max_new_tokens": 12, "temperature": 0.8, "top_p": 1.0, "min_p": 0.05}
+    plain, own = generate(checkpoint, **settings), checkpoint.model.generation_config
+    theirs = GenerationConfig(
+        repetition_penalty=50.0, no_repeat_ngram_size=1, min_p=0.5, do_sample=True, eos_token_id=9
+    )
+    checkpoint.model.generation_config = theirs
+    try:
+        assert generate(checkpoint, **settings) == plain
+        assert checkpoint.model.generation_config is theirs
+        assert theirs.repetition_penalty == 50.0
+    finally:
+        checkpoint.model.generation_config = own
+    assert "generation flags" not in "".join(capsys.readouterr())

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Point:
-    """One look at a fold's model: updates done, and bits per byte of its training texts and its held-out ones."""
+    """One look at a fold's model: updates done, and bits per byte of as many trained texts as held-out ones, and of these."""
 
     step: int
     train: float

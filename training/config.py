@@ -51,7 +51,7 @@ class TrainConfig:
     steps: int | None = None
     """Updates of the final model; null lets the held-out curves choose, and needs hold_out."""
 
-    max_steps: int = 16
+    max_steps: int = 12
     """Updates of each fold, the most that can be chosen."""
 
     eval_every: int = 2
@@ -164,7 +164,7 @@ def name_from(originals: str) -> str:
     >>> name_from("my texts/Été noir/")
     'Été-noir'
     """
-    stem = Path(originals).expanduser().resolve().name.removesuffix(".jsonl").removesuffix(".txt")
+    stem = Path(originals).resolve().name.removesuffix(".jsonl").removesuffix(".txt")
     return re.sub(r"[^\w.]+", "-", stem).strip("-._") or "unnamed"
 
 

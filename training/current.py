@@ -1,5 +1,6 @@
 """Whether a run of these very inputs is there already. Imports nothing heavy, so that the answer comes at once."""
 
+import os
 from pathlib import Path
 
 from data.bases import resolve
@@ -11,7 +12,7 @@ from training.provenance import fingerprint
 
 def run_folder(config: TrainConfig) -> Path:
     """Where the run of this configuration lies or will lie."""
-    return Path(config.output_dir).expanduser() / config.name
+    return Path(os.path.expanduser(config.output_dir)) / config.name
 
 
 def finished(target: Path, stamp: str, report: bool) -> bool:

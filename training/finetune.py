@@ -72,7 +72,7 @@ def finetune(
             model=model,
             args=_arguments(config, steps, device, dtype, folder),
             train_dataset=rows,
-            data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORE, pad_to_multiple_of=8),
+            data_collator=collator(tokenizer),
             callbacks=[_Looker(looks(config, steps), look, on_step)],
         )
         trainer.remove_callback(PrinterCallback)  # it would print the totals of every fold
@@ -80,7 +80,6 @@ def finetune(
     trained: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if config.lora_rank:
         trained = trained.merge_and_unload()  # type: ignore[operator]  # peft's model, not typed as one
-    trained.config.use_cache = True  # the Trainer turned it off
     return trained
 
 
@@ -128,6 +127,21 @@ def _with_adapters(model: PreTrainedModel, config: TrainConfig) -> Any:
         # peft 0.21 asks for an attribute that transformers 5.23 calls by another name.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
         return get_peft_model(model, adapters)
+
+
+def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
+    """Puts blocks into one batch: ``input_ids`` padded on the right, ``labels`` by `IGNORE`, both (B, T).
+
+    There is no attention mask: a causal model never looks to the right, where the padding is, and without a mask
+    attention takes its fast path.
+    """
+    pad = DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORE)
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        batch = pad(rows)
+        return {"input_ids": batch["input_ids"], "labels": batch["labels"]}
+
+    return collate
 
 
 def looks(config: TrainConfig, steps: int) -> set[int]:

@@ -21,6 +21,7 @@ from data.bases import Base, resolve
 from data.dataset import build_dataset, encode, special_ids
 from data.originals import Original, load_originals
 from data.splits import Fold, folds
+from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
 from inference.runs import Run
 from training import provenance
@@ -30,7 +31,11 @@ from training.config import TrainConfig
 from training.current import finished, run_folder
 from training.finetune import finetune, hardware
 
-LENGTH_MARGIN = 1.5
+SNAPSHOTS_AT_MOST = 4 * 2**30
+"""Bytes that the folds' weights, kept at every point of their curves until the steps are chosen, may take on the disk. Above,
+the folds are tuned a second time instead."""
+
+LENGTH_MARGIN = 1.25
 """A sample may have this many times the tokens of the longest original before it is cut off."""
 
 
@@ -158,17 +163,40 @@ class _Job:
 
     def _curve(self, fold: Fold, tokenizer: Any, context: int, bar: "tqdm[Any]") -> Curve:
         rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
-        texts = [self.originals[i].text for i in (*fold.train, *fold.held_out)]
-        n = len(fold.train)
+        # As many trained texts as held-out ones, the next in turn: over leave-one-out folds both mean curves then show
+        # the same texts, each once, at half the cost of measuring all.
+        last = max(fold.held_out)
+        trained = sorted(fold.train, key=lambda i: (i < last, i))[: len(fold.held_out)]
+        texts = [self.originals[i].text for i in (*trained, *fold.held_out)]
+        split = len(trained)
         points: list[Point] = []
 
         def look(step: int, model: PreTrainedModel) -> None:
             nlls = token_nll(texts, model, tokenizer, context)
-            train, held_out = summarise(texts[:n], nlls[:n]), summarise(texts[n:], nlls[n:])
+            train, held_out = summarise(texts[:split], nlls[:split]), summarise(texts[split:], nlls[split:])
             points.append(Point(step, train["bits_per_byte"], held_out["bits_per_byte"]))
+            if step and self._keeps_snapshots:
+                model.save_pretrained(self._snapshot(fold, step))
 
         finetune(self.base, rows, tokenizer, self.config, self._horizon, look=look, on_step=bar.update)
         return Curve(fold.index, tuple(self.originals[i].name for i in fold.held_out), tuple(points))
+
+    @property
+    def _keeps_snapshots(self) -> bool:
+        """Whether every point's weights may lie on the disk until the steps are chosen: for small models only."""
+        looks_each = self._horizon // self.config.eval_every + 1
+        size = sum(file.stat().st_size for file in self.base.path.glob("*.safetensors"))
+        all_folds = (
+            len(folds(self.originals, self.config.seed)) * looks_each * 2 * size
+        )  # float32 of bfloat16 files
+        return (
+            bool(self.config.samples_per_fold)
+            and not self.config.lora_rank
+            and all_folds <= SNAPSHOTS_AT_MOST
+        )
+
+    def _snapshot(self, fold: Fold, step: int) -> Path:
+        return self.work / "folds" / str(fold.index) / f"step-{step}"
 
     def _fold_steps(self, choice: Choice | None) -> Sequence[int]:
         if choice is None:
@@ -200,15 +228,21 @@ class _Job:
     def _save_fold(self, fold: Fold, steps: int, tokenizer: Any, context: int) -> None:
         """Weights of the fold's model at its cross-fitted steps, for its samples.
 
-        The fold is trained again up to there, which gives the same weights, rather than every point of its curve kept on the disk.
+        Where no snapshot was kept the fold is tuned again up to there, which gives the same weights.
         """
-        folder = self.work / "folds" / str(fold.index) / "model"
-        if folder.exists():
+        folder = self.work / "folds" / str(fold.index)
+        if (folder / "model").exists():
             return
-        rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
-        with self._bar(steps, f"fold model {fold.index + 1}") as bar:
-            model = finetune(self.base, rows, tokenizer, self.config, steps, on_step=bar.update)
-        self._save(model, tokenizer, folder)
+        snapshot = self._snapshot(fold, steps)
+        if snapshot.exists():
+            model = load_weights(Base(self.base.id, snapshot))
+        else:
+            rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
+            with self._bar(steps, f"fold model {fold.index + 1}") as bar:
+                model = finetune(self.base, rows, tokenizer, self.config, steps, on_step=bar.update)
+        self._save(model, tokenizer, folder / "model")
+        for left in folder.glob("step-*"):
+            shutil.rmtree(left)
 
     def _refit(self, steps: int, tokenizer: Any, context: int) -> None:
         folder = self.work / "model"
@@ -238,6 +272,7 @@ class _Job:
             max_new_tokens=max(64, int(LENGTH_MARGIN * longest)),
             **sampling,
         )
+        model.config.use_cache = True  # the Trainer turned it off
         partial = folder.with_name(folder.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         model.save_pretrained(partial)
