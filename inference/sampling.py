@@ -221,13 +221,14 @@ class _Drawing:
         own, model.generation_config = model.generation_config, config
         try:
             with few_threads(model):
-            out = model.generate(  # type: ignore[operator]  # a mixin that mypy does not see
-                input_ids=ids,
-                attention_mask=mask,
-                generation_config=config,
-                logits_processor=self.decoding.processors(self.seed, list(indices)),
-                streamer=streamer,
-            )
+                out = model.generate(  # type: ignore[operator]  # a mixin that mypy does not see
+                    input_ids=ids,
+                    attention_mask=mask,
+                    logits_processor=self.decoding.processors(self.seed, list(indices)),
+                    streamer=streamer,
+                )
+        finally:
+            model.generation_config = own
         return [row[width:].tolist() for row in out]
 
     def samples(self, briefs: Sequence[Brief], indices: Sequence[int]) -> Iterator[Sample]:
