@@ -6,6 +6,7 @@ is fetched.
 """
 
 import os
+import warnings
 
 for _switch, _value in {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -17,3 +18,6 @@ for _switch, _value in {
     "OMP_WAIT_POLICY": "passive",
 }.items():
     os.environ.setdefault(_switch, _value)
+
+# Hugging Face libraries ask for notebook widgets; without ipywidgets they show plain progress, which is as good.
+warnings.filterwarnings("ignore", message="IProgress not found")

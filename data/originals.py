@@ -88,6 +88,7 @@ def load_originals(source: str | Path) -> list[Original]:
     originals = _load(source, problems)
     seen: dict[str, str] = {}
     for original in originals:
+        _refuse(r"[\x00-\x08\x0e-\x1f]", original.name, original.text, problems)
         if original.text in seen:
             problems.append(f"{original.name} is the same text as {seen[original.text]}: remove one of them")
         seen.setdefault(original.text, original.name)
@@ -99,7 +100,7 @@ def load_originals(source: str | Path) -> list[Original]:
 
 
 def load_texts(source: str | Path) -> list[Original]:
-    """As `load_originals`, for texts to be scored: the same text may come twice."""
+    """As `load_originals`, for texts to be scored: the same may come twice, and a model may write what no author does."""
     problems: list[str] = []
     found = _load(source, problems)
     _raise(source, problems)
@@ -140,13 +141,18 @@ def _original(
     if not text.strip():
         problems.append(f"{name} is empty: write a text into it or remove it")
         return None
-    control = re.search(r"[\x00-\x08\x0e-\x1f\ud800-\udfff]", text)
-    if control:
-        problems.append(
-            f"{name} is not plain text: control character {control.group()!r} at character {control.start()}"
-        )
+    if _refuse(r"[\ud800-\udfff]", name, text, problems):
         return None
     return Original(name, text, source, licence)
+
+
+def _refuse(characters: str, name: str, text: str, problems: list[str]) -> bool:
+    hit = re.search(characters, text)
+    if hit:
+        problems.append(
+            f"{name} is not plain text: control character {hit.group()!r} at character {hit.start()}"
+        )
+    return bool(hit)
 
 
 def _read(path: Path, problems: list[str]) -> Original | None:

@@ -266,3 +266,11 @@ def test_a_jsonl_that_is_empty_or_not_utf8_says_so(tmp_path: Path) -> None:
 def test_a_dataset_without_texts_names_its_columns(tmp_path: Path) -> None:
     Dataset.from_dict({"body": ["a"]}).save_to_disk(tmp_path / "d")
     assert 'row 0 has no "text" (found body)' in problem(tmp_path / "d")
+
+
+def test_a_control_character_is_refused_in_an_original_but_may_be_scored(tmp_path: Path) -> None:
+    """Models of bytes do write them; what `generate` wrote can be scored from its file."""
+    path = tmp_path / "new.jsonl"
+    path.write_text(json.dumps({"text": "It rained\x00 and\x04 rained."}), "utf-8")
+    assert "not plain text: control character '\\x00' at character 9" in problem(path)
+    assert [original.text for original in load_texts(path)] == ["It rained\x00 and\x04 rained."]

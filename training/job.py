@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel
 
 from data import atomic
