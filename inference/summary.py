@@ -86,7 +86,7 @@ def table(metrics: dict[str, Any]) -> str:
         (
             "new 4-grams, least",
             "-",
-            "-" if samples["novelty_4gram"]["min"] is None else _number(samples["novelty_4gram"]["min"]),
+            _number(samples["novelty_4gram"]["min"]),
             span(originals["novelty_4gram_band"]),
         ),
         ("ended by themselves", f"{base['ended_by_eos']:.0%}", f"{samples['ended_by_eos']:.0%}", "-"),

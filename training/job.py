@@ -29,7 +29,7 @@ from training.card import model_card
 from training.choosing import Choice, Curve, Point, choose_steps
 from training.config import TrainConfig
 from training.current import finished, run_folder
-from training.finetune import finetune, hardware
+from training.finetune import finetune, hardware, looks
 
 SNAPSHOTS_AT_MOST = 4 * 2**30
 """Bytes that the folds' weights, kept at every point of their curves until the steps are chosen, may take on the disk. Above,
@@ -56,7 +56,7 @@ def train(
     stamp = provenance.fingerprint(config, originals, base)
     if existing == "refresh" and finished(target, stamp, report):
         return target
-    job = _Job(config, originals, base, _work_folder(target, stamp, existing), stamp, progress)
+    job = _Job(config, originals, base, _work_folder(target, stamp, existing), progress)
     job.run()
     if report:
         from inference.report import write_report
@@ -97,7 +97,6 @@ class _Job:
     originals: Sequence[Original]
     base: Base
     work: Path
-    stamp: str
     progress: bool
 
     def run(self) -> None:
@@ -184,11 +183,9 @@ class _Job:
     @property
     def _keeps_snapshots(self) -> bool:
         """Whether every point's weights may lie on the disk until the steps are chosen: for small models only."""
-        looks_each = self._horizon // self.config.eval_every + 1
         size = sum(file.stat().st_size for file in self.base.path.glob("*.safetensors"))
-        all_folds = (
-            len(folds(self.originals, self.config.seed)) * looks_each * 2 * size
-        )  # float32 of bfloat16 files
+        points = len(folds(self.originals, self.config.seed)) * len(looks(self.config, self._horizon))
+        all_folds = points * 2 * size  # float32 of bfloat16 files
         return (
             bool(self.config.samples_per_fold)
             and not self.config.lora_rank
