@@ -6,8 +6,6 @@ sampling. So `model.generate` runs greedily, its global random state untouched.
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -19,9 +17,6 @@ from transformers import (
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
-
-SMALL = 30_000_000
-"""Parameters below which a step of sampling gains nothing from a second thread (measured on the embedded base)."""
 
 DEFAULTS = {"temperature": 0.8, "top_p": 1.0, "min_p": 0.05}
 """Used where neither the caller nor the model's generation config says otherwise."""
@@ -68,18 +63,6 @@ class Decoding:
             found.append(MinPLogitsWarper(self.min_p))
         found.append(RowNoise(seed, indices))
         return found
-
-
-@contextmanager
-def few_threads(model: PreTrainedModel) -> Iterator[None]:
-    """One thread meanwhile for a small model on a CPU: its steps are too short to be worth sharing out."""
-    before = torch.get_num_threads()
-    if model.device.type == "cpu" and model.num_parameters() < SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def row_seed(seed: int, index: int) -> int:

@@ -20,6 +20,12 @@ from inference.scoring import score
 def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Scorecard, Scorecard]:
     """(metrics but for the seconds, scorecard of the final model's samples, scorecard of the base's samples)."""
     texts = {name: [row["text"] for row in rows if row["set"] == name and row["text"]] for name in _sets(run)}
+    for name in (FINAL, BASE):
+        if not texts[name]:
+            raise ValueError(
+                f"all samples of the {name} model are empty: it ends a text before it begins. Look at the originals "
+                "with `python -m data check`, or choose another base."
+            )
     final = score(texts[FINAL], run.originals, model=run.path)
     floor = score(texts[BASE], run.originals, base=run.base_source)
     scale = Scale.of([original.text for original in run.originals])

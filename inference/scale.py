@@ -67,19 +67,22 @@ class Scale:
         return int(max(self.band.get("longest_copied_span", [LONGEST_SPAN_ALONE])))
 
 
-@lru_cache(maxsize=512)
-def _embedding(text: str) -> np.ndarray:
-    return embed([text])[0]
+_EMBEDDINGS: dict[str, np.ndarray] = {}
+_EMBEDDINGS_AT_MOST = 4096
 
 
 def _embedded(texts: Sequence[str]) -> np.ndarray:
-    """Sentence embeddings, shape (N, D), of texts that are asked for again and again: references, never samples."""
-    return np.stack([_embedding(text) for text in texts])
+    """Sentence embeddings, shape (N, D), remembered: folds and final model are scored on the same texts."""
+    unknown = [text for text in dict.fromkeys(texts) if text not in _EMBEDDINGS]
+    if len(_EMBEDDINGS) + len(unknown) > _EMBEDDINGS_AT_MOST:
+        _EMBEDDINGS.clear()
+        unknown = list(dict.fromkeys(texts))
+    _EMBEDDINGS.update(zip(unknown, embed(unknown), strict=True))
+    return np.stack([_EMBEDDINGS[text] for text in texts])
 
 
-@cache
 def _contrast_embedded() -> np.ndarray:
-    return embed(contrast_texts()[::5])
+    return _embedded(contrast_texts()[::5])
 
 
 @cache
@@ -107,7 +110,7 @@ def content(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
 
     A mean over references is the same as over every n-1 of them, so it needs no equal form.
     """
-    return (embed(texts) @ _embedded(references).T).mean(axis=1)
+    return (_embedded(texts) @ _embedded(references).T).mean(axis=1)
 
 
 def measure(texts: Sequence[str], scale: Scale, copies: CopyIndex) -> list[dict[str, Any]]:

@@ -273,6 +273,15 @@ def test_samples_of_a_word_are_reported_and_never_as_nan(copy: Path) -> None:
 # Reporting again
 
 
+@pytest.mark.parametrize("which", ["final", "base"])
+def test_a_set_of_nothing_but_empty_samples_is_refused_by_name(copy: Path, which: str) -> None:
+    write_rows(copy, [{**row, "text": "" if row["set"] == which else row["text"]} for row in rows(copy)])
+    before = (copy / "metrics.json").read_bytes()
+    with pytest.raises(ValueError, match=f"all samples of the {which} model are empty.*python -m data check"):
+        write_report(copy)
+    assert (copy / "metrics.json").read_bytes() == before
+
+
 def test_reporting_again_draws_nothing_and_changes_nothing(copy: Path) -> None:
     before = {path.name: path.read_bytes() for path in copy.iterdir() if path.is_file()}
     first = read(copy / "metrics.json")
