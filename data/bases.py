@@ -55,6 +55,10 @@ class Base:
         config = json.loads((self.path / "config.json").read_text("utf-8"))
         return int(next((config[key] for key in _CONTEXT_KEYS if config.get(key)), 1024))
 
+    def weight_bytes(self) -> int:
+        """Size of the weight files."""
+        return sum(file.stat().st_size for file in self.path.glob("*.safetensors"))
+
     def sha256(self) -> str:
         """One hex digest over the names and bytes of the weight files; of the config for an untrained base."""
         files = [self.path / "config.json"] if self.untrained else sorted(self.path.glob("*.safetensors"))

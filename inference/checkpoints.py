@@ -16,6 +16,9 @@ from data.bases import Base, resolve
 from data.dataset import special_ids
 from inference.runs import Run, is_run
 
+SMALL_FILES = 128 * 2**20
+"""Bytes of weight files under which a model counts as small."""
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -54,6 +57,13 @@ def best_dtype(device: str) -> torch.dtype:
     return torch.float32
 
 
+def sampling_dtype(base: Base, device: str) -> torch.dtype:
+    """`best_dtype`, but float32 for a small model on a CPU: there a step costs what its attention costs, and torch's
+    for one query is several times slower in bfloat16 (LAB.md)."""
+    small = base.weight_bytes() < SMALL_FILES
+    return torch.float32 if device == "cpu" and small else best_dtype(device)
+
+
 def load(
     source: "str | Path | Checkpoint | PreTrainedModel",
     *,
@@ -77,9 +87,9 @@ def load(
     if dtype != "auto" and dtype not in DTYPES:
         raise ValueError(f"unknown dtype {dtype!r}: choose auto, {' or '.join(DTYPES)}")
     device = best_device() if device == "auto" else device
-    torch_dtype = best_dtype(device) if dtype == "auto" else DTYPES[dtype]
     run = Run.open(source) if is_run(source) else None
     base = resolve(run.model_folder if run else source, revision)
+    torch_dtype = sampling_dtype(base, device) if dtype == "auto" else DTYPES[dtype]
     return _load(base, base.sha256(), run, torch_dtype, device)
 
 

@@ -6,6 +6,8 @@ sampling. So `model.generate` runs greedily, its global random state untouched.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +19,10 @@ from transformers import (
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
+
+SMALL = 30_000_000
+"""Parameters below which a step of sampling on a CPU is too short to be shared out: waking the other threads costs what
+they save, and letting them spin costs threefold as soon as anything else runs (LAB.md)."""
 
 DEFAULTS = {"temperature": 0.8, "top_p": 1.0, "min_p": 0.05}
 """Used where neither the caller nor the model's generation config says otherwise."""
@@ -63,6 +69,18 @@ class Decoding:
             found.append(MinPLogitsWarper(self.min_p))
         found.append(RowNoise(seed, indices))
         return found
+
+
+@contextmanager
+def few_threads(model: PreTrainedModel) -> Iterator[None]:
+    """One thread meanwhile for a `SMALL` model on a CPU."""
+    before = torch.get_num_threads()
+    if model.device.type == "cpu" and model.num_parameters() < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def row_seed(seed: int, index: int) -> int:

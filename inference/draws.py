@@ -4,19 +4,28 @@ Writes samples.jsonl, every draw in it, none selected. Does not score; `inferenc
 """
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from joblib import Parallel, cpu_count, delayed
+from tqdm import tqdm
+
 from data import atomic
+from data.bases import resolve
 from data.brief import Brief
 from data.draw import draw_briefs
-from inference.checkpoints import load
+from inference.checkpoints import SMALL_FILES, best_device, load
 from inference.novelty import CopyIndex, shared_spans
 from inference.runs import Run
-from inference.sampling import Sample, Source, generate, measured, refusal
+from inference.sampling import Sample, generate, measured, refusal
 
 FINAL, BASE = "final", "base"
 """The sets of samples that every run has; those of fold i are called `fold_set(i)`."""
+
+WORTH_A_PROCESS = 1000
+"""Steps of sampling, all sets together, that take longer than starting processes for them."""
 
 
 def fold_set(index: int) -> str:
@@ -24,45 +33,84 @@ def fold_set(index: int) -> str:
     return f"fold-{index}"
 
 
+@dataclass(frozen=True)
+class _Set:
+    """One set to be drawn."""
+
+    name: str
+    source: str | Path
+    briefs: list[Brief]
+    seed: int
+
+
 def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
     """Draw all sets of ``run``, write samples.jsonl and return its rows.
 
     Final model and base get the same briefs and the same randomness, so their difference is the tuning's. A row is
     `Sample.to_dict` plus ``set``, ``chosen`` (all are), ``remark`` (what speaks against showing it, or None) and
-    ``seconds``. Of fold models whose weights are gone, the rows drawn before are kept.
+    ``seconds`` (its share of the time that all took). Of fold models whose weights are gone, the rows drawn before are
+    kept.
     """
     config = run.config
     texts = [original.text for original in run.originals]
     copies = CopyIndex(texts, [original.name for original in run.originals])
     limit = max(shared_spans(texts), default=None)
-    seed = int(config["seed"])
-    briefs = draw_briefs(texts, int(config["samples"]), seed)
-    sampling: dict[str, Any] = {key: float(config[key]) for key in ("temperature", "top_p", "min_p")}
-    most = load(run.path).model.generation_config.max_new_tokens
+    sets = _sets(run)
+    settings: dict[str, Any] = {key: float(config[key]) for key in ("temperature", "top_p", "min_p")}
+    settings["max_new_tokens"] = load(run.path).model.generation_config.max_new_tokens
+    started = time.perf_counter()
+    drawn: dict[str, list[Sample]] = {}
+    with tqdm(
+        total=sum(len(s.briefs) for s in sets),
+        desc="sampling",
+        unit="text",
+        disable=not progress,
+        leave=False,
+    ) as bar:
+        for one, samples in zip(sets, _draw(sets, settings, _workers(run, sets, settings)), strict=True):
+            drawn[one.name] = samples
+            bar.update(len(samples))
+    seconds = round((time.perf_counter() - started) / sum(map(len, drawn.values())), 3)
+    rows = []
+    for name in (FINAL, BASE, *(fold_set(fold["index"]) for fold in run.held_out["folds"])):
+        if name in drawn:
+            rows += [_row(name, measured(sample, copies), limit, seconds) for sample in drawn[name]]
+        else:
+            rows += [row for row in run.samples() if row["set"] == name]
+    atomic.write_jsonl(run.path / "samples.jsonl", rows)
+    return rows
 
-    def draw(name: str, source: Source, wanted: list[Brief], set_seed: int) -> list[dict[str, Any]]:
-        if progress:
-            print(f"sampling {len(wanted)} texts: {name}", flush=True)
-        started = time.perf_counter()
-        samples = generate(
-            source, brief=wanted, seed=set_seed, max_new_tokens=most, progress=progress, **sampling
-        )
-        seconds = round((time.perf_counter() - started) / len(samples), 3)
-        return [_row(name, measured(sample, copies), limit, seconds) for sample in samples]
 
-    rows = draw(FINAL, run.path, briefs, seed) + draw(BASE, run.base_source, briefs, seed)
-    per_fold, earlier = int(config["samples_per_fold"]), run.samples()
+def _sets(run: Run) -> list[_Set]:
+    """The sets whose models are there."""
+    seed, per_fold = int(run.config["seed"]), int(run.config["samples_per_fold"])
+    briefs = draw_briefs([original.text for original in run.originals], int(run.config["samples"]), seed)
+    sets = [_Set(FINAL, run.path, briefs, seed), _Set(BASE, run.base_source, briefs, seed)]
     for fold in run.held_out["folds"] if per_fold else []:
         folder = run.fold_folder(fold["index"]) / "model"
         if folder.exists():
             # Seeds apart from the final model's; no brief is drawn from the original that the fold never saw.
             seen = [o.text for o in run.originals if o.name not in fold["originals"]]
             fold_seed = (seed + 1 + fold["index"]) % 2**32
-            rows += draw(fold_set(fold["index"]), folder, draw_briefs(seen, per_fold, fold_seed), fold_seed)
-        else:
-            rows += [row for row in earlier if row["set"] == fold_set(fold["index"])]
-    atomic.write_jsonl(run.path / "samples.jsonl", rows)
-    return rows
+            sets.append(
+                _Set(fold_set(fold["index"]), folder, draw_briefs(seen, per_fold, fold_seed), fold_seed)
+            )
+    return sets
+
+
+def _workers(run: Run, sets: Sequence[_Set], settings: Mapping[str, Any]) -> int:
+    """Processes to draw in. A small model on a CPU uses one core (`inference.decoding.few_threads`), so its sets are
+    drawn side by side, unless there is so little to draw that starting a process takes longer."""
+    small = resolve(run.model_folder).weight_bytes() < SMALL_FILES
+    if best_device() != "cpu" or not small or len(sets) * settings["max_new_tokens"] < WORTH_A_PROCESS:
+        return 1
+    return min(len(sets), cpu_count())
+
+
+def _draw(sets: Sequence[_Set], settings: Mapping[str, Any], workers: int) -> Iterator[list[Sample]]:
+    """The samples of each set, in order, as they are ready."""
+    jobs = [delayed(generate)(source=one.source, brief=one.briefs, seed=one.seed, **settings) for one in sets]
+    return iter(Parallel(n_jobs=workers, return_as="generator")(jobs))
 
 
 def _row(name: str, sample: Sample, limit: int | None, seconds: float) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from data.draw import draw_briefs
 from data.originals import normalise
 from inference.cache import chunked_cache
 from inference.checkpoints import Checkpoint, load
-from inference.decoding import Decoding
+from inference.decoding import Decoding, few_threads
 from inference.novelty import CopiedSpan, CopyIndex, repetition, shared_spans
 
 Source = str | Path | Checkpoint | PreTrainedModel
@@ -221,13 +221,14 @@ class _Drawing:
         # repetition_penalty, for one.
         own, model.generation_config = model.generation_config, config
         try:
-            out = model.generate(  # type: ignore[operator]  # a mixin that mypy does not see
-                input_ids=ids,
-                attention_mask=mask,
-                logits_processor=self.decoding.processors(self.seed, list(indices)),
-                streamer=streamer,
-                past_key_values=chunked_cache(model),
-            )
+            with few_threads(model):
+                out = model.generate(  # type: ignore[operator]  # a mixin that mypy does not see
+                    input_ids=ids,
+                    attention_mask=mask,
+                    logits_processor=self.decoding.processors(self.seed, list(indices)),
+                    streamer=streamer,
+                    past_key_values=chunked_cache(model),
+                )
         finally:
             model.generation_config = own
         return [row[width:].tolist() for row in out]

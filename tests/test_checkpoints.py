@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data.bases import EMBEDDED, resolve
-from inference.checkpoints import best_dtype, load, load_weights
+from inference.checkpoints import load, load_weights
 from tests.small import byte_tokenizer
 
 
@@ -26,7 +26,7 @@ def test_the_embedded_base_loads_in_evaluation_with_its_context_and_tokenizer() 
     found = load("embedded", device="cpu")
     assert (found.id, found.context, found.run) == ("embedded", 1024, None)
     assert not found.model.training
-    assert found.model.dtype == best_dtype("cpu")
+    assert found.model.dtype == torch.float32  # a small model on a CPU
     assert found.device.type == "cpu"
     assert len(found.tokenizer) == found.model.config.vocab_size
 

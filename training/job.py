@@ -183,9 +183,8 @@ class _Job:
     @property
     def _keeps_snapshots(self) -> bool:
         """Whether every point's weights may lie on the disk until the steps are chosen: for small models only."""
-        size = sum(file.stat().st_size for file in self.base.path.glob("*.safetensors"))
         points = len(folds(self.originals, self.config.seed)) * len(looks(self.config, self._horizon))
-        all_folds = points * 2 * size  # float32 of bfloat16 files
+        all_folds = points * 2 * self.base.weight_bytes()  # float32 of bfloat16 files
         return (
             bool(self.config.samples_per_fold)
             and not self.config.lora_rank
