@@ -19,10 +19,10 @@ python = .venv/bin/python
 installed = .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow bench lint notebooks clean
+.PHONY: help run test slow bench base-eval lint notebooks clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: $(installed) ## fine-tune, sample, score, report into runs/: [SEEDS=folder] [NAME=name] [CONFIG=file]
 	@set -- run "$$CONFIG" --report --refresh; \
@@ -43,6 +43,9 @@ lint: $(installed) ## check style, formatting and types
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
+
+base-eval: $(installed) ## measure the base that ships: [MODELS="folder ..."]
+	$(python) -m training base-eval configs/base-cpu.yaml $(MODELS)
 
 notebooks: $(installed) ## run the notebooks and save their outputs
 	$(python) -c "from nbclient.cli import main; main()" --inplace notebooks/*.ipynb

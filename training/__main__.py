@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -39,9 +40,28 @@ def main(arguments: list[str] | None = None) -> int:
         const="refresh",
         help="reprint a finished run of unchanged inputs; else continue or replace it",
     )
+    pretrain = commands.add_parser(
+        "pretrain", help="train a base on prepared texts; goes on where it stopped"
+    )
+    pretrain.add_argument("config", help="configs/base-cpu.yaml or configs/base-gpu.yaml")
+    pretrain.add_argument("--updates", type=int, help="stop after so many more, with a checkpoint")
+    prepare = commands.add_parser("prepare", help="make the text and token files of a pretraining")
+    prepare.add_argument("config")
+    prepare.add_argument("--corpus", type=Path, help="folder of .jsonl.xz (default: the texts made before)")
+    judge = commands.add_parser(
+        "base-eval", help="measure bases: held-out bits per byte, 200 stories from unseen briefs"
+    )
+    judge.add_argument("config", help="the pretraining whose held-out texts are used")
+    judge.add_argument("models", nargs="*", default=["embedded"], help="model folders (default: embedded)")
+    for command in (pretrain, prepare, judge):
+        command.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting"
+        )
     options = parser.parse_args(arguments)
     try:
-        _run(options)
+        {"run": _run, "pretrain": _pretrain, "prepare": _prepare, "base-eval": _base_eval}[options.command](
+            options
+        )
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -52,6 +72,33 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 130
     return 0
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from training.config import parse_override
+    from training.pretrain.config import load_pretrain_config
+    from training.pretrain.prepare import prepare, show
+
+    config = load_pretrain_config(options.config, dict(parse_override(item) for item in options.set))
+    print(show(prepare(config, options.corpus)))
+
+
+def _pretrain(options: argparse.Namespace) -> None:
+    from training.config import parse_override
+    from training.pretrain.config import load_pretrain_config
+    from training.pretrain.loop import pretrain
+
+    config = load_pretrain_config(options.config, dict(parse_override(item) for item in options.set))
+    print(pretrain(config, updates=options.updates))
+
+
+def _base_eval(options: argparse.Namespace) -> None:
+    from training.config import parse_override
+    from training.pretrain.config import load_pretrain_config
+    from training.pretrain.evaluate import evaluate_all
+
+    config = load_pretrain_config(options.config, dict(parse_override(item) for item in options.set))
+    print(evaluate_all(config, options.models))
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -1,0 +1,295 @@
+"""Tokenizer, token files and the training loop: nothing is lost on the way, and a killed training ends as an unbroken one."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+
+from data.dataset import IGNORE
+from training.pretrain.config import PretrainConfig, load_pretrain_config
+from training.pretrain.corpus import Text, write_texts
+from training.pretrain.evaluate import longest_shared, obeyed
+from training.pretrain.loop import pretrain, schedule
+from training.pretrain.pieces import Piece
+from training.pretrain.prepare import prepare
+from training.pretrain.tokenizer import END, SINGLE
+from training.pretrain.tokens import Stream, batches, read_buckets, write_buckets
+
+ROOT = Path(__file__).parents[1]
+SMALL: dict[str, Any] = {
+    "layers": 2, "width": 64, "heads": 1, "kv_heads": 1, "feed_forward": 128, "vocabulary": 420, "length": 96,
+    "tokens_per_update": 600, "tokens_per_batch": 400, "tokens": 9000, "mix": {"tinyfabulist/whole": 1.0},
+    "mix_last": {"tinyfabulist/whole": 0.5, "vignettes/whole": 0.5}, "dropout": 0.1, "z_loss": 1e-4,
+}  # fmt: skip
+
+
+def fables(n: int) -> list[Text]:
+    """Short whole stories of a few words in every order."""
+    rng = random.Random(0)
+    words = "the old fox crow river asked answered stone winter bread gave took and of to under her his door".split()
+    made = []
+    for i in range(n):
+        sentences = [" ".join(rng.choices(words, k=9)).capitalize() + "." for _ in range(12)]
+        body = f"{sentences.pop()} Ines met a fox — it was late… “Été” said Ines. {' '.join(sentences)}"
+        made.append(Text("tinyfabulist", f"{i:04}", body, True, True, i % 10 == 0))
+    return made + [replace(t, source="vignettes", id="v" + t.id, held_out=False) for t in made[:20]]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> PretrainConfig:
+    folder = tmp_path_factory.mktemp("data")
+    write_texts(folder / "texts.jsonl.xz", fables(150))
+    config = PretrainConfig(data=str(folder), **SMALL)
+    manifest = prepare(config)
+    assert manifest["train"]["tinyfabulist/whole"]["documents"] == 135
+    assert manifest["held_out"]["tinyfabulist/whole"]["documents"] == 15
+    assert 0.35 < manifest["with_brief"] < 0.65
+    return config
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).named_parameters())
+
+
+# Tokenizer
+
+
+def test_french_letters_and_typographic_marks_are_one_token_each_also_after_a_space(
+    prepared: PretrainConfig,
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(Path(prepared.data) / "tokenizer")
+    assert len(tokenizer) == prepared.vocabulary
+    for mark in SINGLE:
+        assert len(tokenizer(mark)["input_ids"]) == 1, mark
+        assert len(tokenizer(" " + mark)["input_ids"]) == 1, mark
+
+
+def test_every_text_survives_the_round_trip(prepared: PretrainConfig) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(Path(prepared.data) / "tokenizer")
+    texts = [f.read_text("utf-8") for f in sorted((ROOT / "data/seeds").glob("*.txt"))]
+    for text in [
+        *texts,
+        "“Où ça ?” — dit-il…\n\n\tÀ l’été 日本 \U0001f600 \x00 œuvre  double",
+        " .",
+        "\n",
+        "a" * 300,
+    ]:
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+# Token files
+
+
+def test_documents_have_their_end_and_a_brief_carries_no_loss(
+    tmp_path: Path, prepared: PretrainConfig
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(Path(prepared.data) / "tokenizer")
+    header = "name: Ines\n---\n"
+    made = [
+        Piece("a/whole", header, "The fox asked.", True, True),
+        Piece("a/whole", "", "The crow.", False, False),
+        Piece("a/whole", "", "The stone.", True, True),
+    ]
+    sizes = write_buckets(tmp_path, made, tokenizer)
+    bucket = read_buckets(tmp_path)["a/whole"]
+    rows = [bucket.row(i, 99) for i in range(3)]
+    assert [tokenizer.decode(ids) for ids, _ in rows] == [
+        f"{END}{header}The fox asked.{END}",
+        "The crow.",
+        f"{END}The stone.{END}",
+    ]
+    assert tokenizer.decode(rows[0][0][rows[0][1] :]) == f"The fox asked.{END}"
+    assert [first for _, first in rows[1:]] == [1, 1]
+    ((ids, labels),) = batches(rows, 1000, 0)
+    assert ids.shape == labels.shape
+    assert int((labels != IGNORE).sum()) == sizes["a/whole"]["labels"]
+    assert set(labels[labels != IGNORE].tolist()) <= set(ids.flatten().tolist())
+    assert (labels == 0).sum() == 2  # the ends, and no opening and no padding
+
+
+def test_batches_keep_to_their_size_and_lose_no_row(prepared: PretrainConfig) -> None:
+    stream = Stream(read_buckets(Path(prepared.data) / "train"), 96, 0, {})
+    rows = stream.draw({"tinyfabulist/whole": 1.0}, 5000, 0)
+    found = list(batches(rows, 400, 0))
+    assert sum(len(ids) for ids, _ in found) == len(rows)
+    assert all(ids.numel() <= 400 for ids, _ in found)
+
+
+def test_a_bucket_is_gone_through_whole_before_anything_comes_again(prepared: PretrainConfig) -> None:
+    buckets = read_buckets(Path(prepared.data) / "train")
+    stream = Stream(buckets, 96, 0, {})
+    name, n = "tinyfabulist/whole", len(buckets["tinyfabulist/whole"])
+    seen: list[bytes] = []
+    update = 0
+    while len(seen) < 2 * n:
+        seen += [ids.tobytes() for ids, _ in stream.draw({name: 1.0}, 600, update)]
+        update += 1
+    assert sorted(seen[:n]) == sorted(seen[n : 2 * n]) and seen[:n] != seen[n : 2 * n]
+    assert len(set(seen[:n])) == n
+
+
+def test_shares_of_the_mix_are_of_tokens(prepared: PretrainConfig) -> None:
+    buckets = read_buckets(Path(prepared.data) / "train")
+    short = replace(
+        buckets["vignettes/whole"], starts=np.arange(20 * 30 + 1, step=30), first=np.ones(20, np.int32)
+    )
+    stream = Stream({"long": buckets["tinyfabulist/whole"], "short": short}, 96, 0, {})
+    rows = [row for update in range(60) for row in stream.draw({"long": 0.5, "short": 0.5}, 600, update)]
+    tokens = sum(len(ids) for ids, _ in rows)
+    assert sum(len(ids) for ids, _ in rows if len(ids) == 30) / tokens == pytest.approx(0.5, abs=0.06)
+
+
+# The loop
+
+
+def test_rates_rise_hold_and_fall() -> None:
+    config = PretrainConfig(tokens=1, mix={"a": 1.0}, warmup=0.1, hold=0.5, final=0.04)
+    assert [schedule(p, config) for p in (0.05, 0.1, 0.49)] == [0.5, 1.0, 1.0]
+    assert schedule(0.75, config) == pytest.approx(0.52)
+    assert schedule(1.0, config) == pytest.approx(0.04)
+
+
+def test_it_learns_and_leaves_a_model_that_plain_transformers_load(
+    prepared: PretrainConfig, tmp_path: Path
+) -> None:
+    model = pretrain(replace(prepared, tokens=30_000), tmp_path)
+    log = [json.loads(line) for line in (tmp_path / "base/log.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in log if "loss" in row]
+    assert losses[-1] < losses[0] - 0.5
+    assert log[-1]["held_out"]["tinyfabulist/whole"] < np.log(420) - 0.5
+    assert log[-1]["progress"] == 1
+    loaded, info = AutoModelForCausalLM.from_pretrained(model, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    assert loaded.dtype == torch.bfloat16
+    assert not list(tmp_path.rglob("*.pt")) and not list(tmp_path.rglob("*.bin"))
+    writer = pipeline("text-generation", model=str(model))
+    assert writer("The old fox", max_new_tokens=5)[0]["generated_text"].startswith("The old fox")
+
+
+def test_stopped_and_gone_on_it_ends_with_the_same_weights(prepared: PretrainConfig, tmp_path: Path) -> None:
+    whole = weights(pretrain(prepared, tmp_path / "a"))
+    while (folder := pretrain(prepared, tmp_path / "b", updates=4)).name != "model":
+        pass
+    parts = weights(folder)
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_with_the_same_weights(prepared: PretrainConfig, tmp_path: Path) -> None:
+    config = replace(
+        prepared, save_minutes=0.0
+    )  # a checkpoint after each update, so that kills fall into writing
+    whole = weights(pretrain(config, tmp_path / "a"))
+    script = "import sys, json; from pathlib import Path; from training.pretrain.config import PretrainConfig as C\n"
+    script += "from training.pretrain.loop import pretrain; pretrain(C(**json.loads(sys.argv[1])), Path(sys.argv[2]))"
+    command = [sys.executable, "-c", script, json.dumps(config.to_dict()), str(tmp_path / "b")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    log, rng = tmp_path / "b/base/log.jsonl", random.Random(0)
+    for _ in range(3):
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()  # it says where it starts: the model is built, the updates begin
+            time.sleep(rng.uniform(0.05, 0.4))
+            process.send_signal(signal.SIGKILL)
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert log.exists()
+    parts = weights(tmp_path / "b/base/model")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_checkpoint_of_other_settings_is_refused_by_their_names(
+    prepared: PretrainConfig, tmp_path: Path
+) -> None:
+    pretrain(prepared, tmp_path, updates=1)
+    with pytest.raises(ValueError, match="was made with another lr_matrix, weight_decay"):
+        pretrain(replace(prepared, lr_matrix=1e-4, weight_decay=0.0), tmp_path, updates=1)
+
+
+def test_weights_of_a_model_of_the_shape_are_taken_over_by_token(
+    prepared: PretrainConfig, tmp_path: Path
+) -> None:
+    from training.pretrain.loop import _initial
+
+    model = pretrain(prepared, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    again = _initial(replace(prepared, init=str(model)), tokenizer)
+    trained = weights(model)
+    for name, parameter in again.named_parameters():
+        assert torch.equal(parameter, trained[name]), name
+    with pytest.raises(ValueError, match="another shape"):
+        _initial(replace(prepared, init=str(model), layers=3), tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"tokens": 5, "minutes": 1.0}, "give tokens or minutes"),
+        ({"tokens": 5, "mix": {}}, "mix names no bucket"),
+        ({"tokens": 5, "hold": 1.5}, "hold must be between 0 and 1"),
+        ({"tokens": 5, "tokenz": 1}, "unknown keys.*tokenz"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(values: dict[str, Any], said: str, tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(json.dumps({"mix": {"a": 1.0}, **values}))
+    with pytest.raises(ValueError, match=said):
+        load_pretrain_config(file)
+
+
+def test_the_presets_are_valid_and_their_shares_add_up() -> None:
+    for file in sorted((ROOT / "configs").glob("base-*.yaml")):
+        config = load_pretrain_config(file)
+        assert sum(config.mix.values()) == pytest.approx(1), file
+        assert sum(config.mix_last.values()) == pytest.approx(1), file
+        assert config.mix_last["vignettes/whole"] <= 0.2
+
+
+# What it is judged by
+
+
+def test_longest_shared_is_what_brute_force_finds() -> None:
+    rng = random.Random(1)
+    corpus = [" ".join(rng.choices("abcd", k=120)) for _ in range(4)]
+    queries = [" ".join(rng.choices("abcd", k=40)) for _ in range(6)] + ["x y z"]
+
+    def brute(query: str) -> int:
+        words = query.split()
+        runs = (
+            j - i for i in range(len(words)) for j in range(i + 5, len(words) + 1)
+            if any(f" {' '.join(words[i:j])} " in f" {text} " for text in corpus)
+        )  # fmt: skip
+        return max(runs, default=0)
+
+    assert longest_shared(queries, corpus) == [brute(query) for query in queries]
+
+
+def test_what_obeys_a_brief_is_told_by_its_words() -> None:
+    from data.brief import Brief
+    from inference.sampling import Sample
+
+    brief = Brief(name="Ines Moreau", length=40)
+    good = "Then Ines Moreau came. She saw that Ines was there and so was the dog. " * 3
+    bad = "Then Marta came. She said that Marta and Ines were late. " * 4
+    assert obeyed(Sample(good, brief, 0, 0, True, 9)) == {
+        "name": True,
+        "ended": True,
+        "length": True,
+        "constant": True,
+    }
+    assert obeyed(Sample(bad + bad, brief, 0, 0, False, 9)) == {
+        "name": False,
+        "ended": False,
+        "length": False,
+        "constant": False,
+    }

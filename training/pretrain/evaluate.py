@@ -1,0 +1,171 @@
+"""What a base can do, in figures without selection: held-out bits per byte, and 200 stories drawn from unseen briefs.
+
+Plain string rules, each with a Wilson interval (Wilson 1927). Does not judge sense: the stories are written out to be read.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import binomtest
+
+from data import atomic
+from data.brief import Brief, parse_vignettes
+from inference.checkpoints import load
+from inference.likelihood import perplexity
+from inference.novelty import repetition
+from inference.sampling import Sample, generate
+from inference.stylometry import CONTRAST
+from training.pretrain.config import PretrainConfig
+from training.pretrain.corpus import read_texts
+from training.pretrain.names import candidates
+
+BRIEFS = 200
+LENGTH_TOLERANCE = 0.25
+HELD_OUT_TEXTS = 100
+"""Held-out texts of each source that bits per byte are of."""
+
+TEST_VIGNETTES = Path(__file__).parents[2] / "tests" / "vignettes"
+
+_GRAM = 5
+
+
+def unseen(folders: Sequence[Path]) -> list[tuple[Brief, str]]:
+    """The vignettes in ``folders`` with their gold briefs, asked for at their own length."""
+    found = []
+    for folder in folders:
+        for file in sorted(folder.glob("*.txt")):
+            for brief, text in parse_vignettes(file.read_text("utf-8")):
+                length = round(len(text.split()), -1)
+                found.append((Brief.from_dict({**brief.to_dict(), "length": length}), text))
+    return found
+
+
+def bits_per_byte(source: str | Path, texts: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Bits per byte of ``texts`` without a brief, by group."""
+    model = load(source, dtype="float32")
+    return {group: perplexity(list(of), model)["bits_per_byte"] for group, of in texts.items() if of}
+
+
+def obeyed(sample: Sample) -> dict[str, bool]:
+    """What of its brief a sample keeps to, by plain string rules."""
+    given = (sample.brief.name or "").split()[:1]
+    counts = candidates(sample.text)
+    # Sentence starts count as well, for the name that is looked for.
+    own = len(re.findall(rf"\b{re.escape(given[0])}\b", sample.text)) if given else 0
+    others = [count for name, count in counts.items() if name not in (sample.brief.name or "")]
+    wanted, words = sample.brief.length or 0, len(sample.text.split())
+    thirds = [sample.text[i * len(sample.text) // 3 : (i + 1) * len(sample.text) // 3] for i in range(3)]
+    return {
+        "name": bool(given) and own >= 2 and own >= max(others, default=0),
+        "ended": sample.ended_by_eos,
+        "length": abs(words - wanted) <= LENGTH_TOLERANCE * wanted,
+        "constant": bool(given) and given[0] in thirds[0] and all(_hero(third, given[0]) for third in thirds),
+    }
+
+
+def _hero(part: str, name: str) -> bool:
+    """Whether no other name stands in ``part`` more often than ``name``."""
+    own = len(re.findall(rf"\b{re.escape(name)}\b", part))
+    return all(count <= max(own, 1) for other, count in candidates(part).items() if other != name)
+
+
+def longest_shared(queries: Sequence[str], corpus: Iterable[str]) -> list[int]:
+    """For each query its longest run of words (letters and digits, lower case) that stands in some text of ``corpus``.
+
+    Runs under five words count as 0. One pass over the corpus, memory in proportion to the queries.
+    """
+    split = [re.findall(r"[^\W_]+", text.lower()) for text in queries]
+    places: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
+    for q, words in enumerate(split):
+        for i in range(len(words) - _GRAM + 1):
+            places[tuple(words[i : i + _GRAM])].append((q, i))
+    longest = [0] * len(queries)
+    for text in corpus:
+        words = re.findall(r"[^\W_]+", text.lower())
+        for j, gram in enumerate(zip(*(words[k:] for k in range(_GRAM)), strict=False)):
+            for q, i in places.get(gram, ()):
+                own, n = split[q], _GRAM
+                while i + n < len(own) and j + n < len(words) and own[i + n] == words[j + n]:
+                    n += 1
+                longest[q] = max(longest[q], n)
+    return longest
+
+
+def evaluate_all(config: PretrainConfig, models: Sequence[str]) -> str:
+    """`evaluate` for each of ``models``, written under runs/base-eval/, as one printed page.
+
+    Test vignettes and contrast set are in the repository; the corpus' own held-out texts and the longest span shared with it
+    need the prepared folder, and are left out without it.
+    """
+    vignettes = unseen([TEST_VIGNETTES, CONTRAST])
+    held_out = {"vignettes": [text for _, text in unseen([TEST_VIGNETTES])]}
+    texts = Path(config.data) / "texts.jsonl.xz"
+    corpus = list(read_texts(texts)) if texts.exists() else []
+    for text in corpus:
+        if text.held_out and len(held_out.setdefault(text.source, [])) < HELD_OUT_TEXTS:
+            held_out[text.source].append(text.text)
+    trained = [text.text for text in corpus if not text.held_out]
+    pages = []
+    for model in models:
+        out = (
+            Path("runs/base-eval") / Path(model).resolve().parent.name
+            if Path(model).exists()
+            else Path("runs/base-eval") / model
+        )
+        out.mkdir(parents=True, exist_ok=True)
+        figures = evaluate(model, held_out, [brief for brief, _ in vignettes][:BRIEFS], trained, out)
+        pages.append(f"{show(model, figures)}\n  stories: {out / 'stories.jsonl'}")
+    return "\n\n".join(pages)
+
+
+def evaluate(
+    source: str | Path,
+    held_out: Mapping[str, Sequence[str]],
+    briefs: Sequence[Brief],
+    corpus: Iterable[str],
+    out: Path,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """All figures of one base; the stories go to ``out``/stories.jsonl, the figures to ``out``/base-eval.json."""
+    samples = generate(
+        source, brief=list(briefs), seed=seed, batch_size=32, max_new_tokens=900, progress=True
+    )
+    atomic.write_jsonl(out / "stories.jsonl", [sample.to_dict() for sample in samples])
+    flags = [obeyed(sample) for sample in samples]
+    real = [text for texts in held_out.values() for text in texts][:BRIEFS]
+    spans = longest_shared([s.text for s in samples] + real, corpus)
+    result: dict[str, Any] = {
+        "bits_per_byte": bits_per_byte(source, held_out),
+        "stories": len(samples),
+        "repetition": sum(repetition(s.text) for s in samples) / len(samples),
+        "longest_shared_span": {
+            "stories": _middle(spans[: len(samples)]),
+            "held_out": _middle(spans[len(samples) :]),
+        },
+    }
+    for rule in flags[0]:
+        k = sum(flag[rule] for flag in flags)
+        low, high = binomtest(k, len(flags)).proportion_ci(method="wilson")
+        result[rule] = {"share": k / len(flags), "low": float(low), "high": float(high)}
+    atomic.write_json(out / "base-eval.json", result)
+    return result
+
+
+def _middle(values: Sequence[int]) -> dict[str, float]:
+    ordered = sorted(values)
+    return {"median": ordered[len(ordered) // 2], "most": ordered[-1]} if ordered else {}
+
+
+def show(name: str, figures: Mapping[str, Any]) -> str:
+    """One base's figures as lines."""
+    lines = [name, f"  repetition {figures['repetition']:.1%}"]
+    for rule in ("name", "ended", "length", "constant"):
+        share = figures[rule]
+        lines.append(f"  {rule} {share['share']:.0%} ({share['low']:.0%} to {share['high']:.0%})")
+    lines += [f"  bits per byte, {group}: {value:.4f}" for group, value in figures["bits_per_byte"].items()]
+    for group, spans in figures["longest_shared_span"].items():
+        lines.append(f"  longest span shared with the training texts, {group}: {spans}")
+    return "\n".join(lines)

@@ -1,0 +1,116 @@
+"""Gives the people of a story other names, the same one throughout, so that no name is favoured.
+
+Language models call half of their heroes Elara, Elias, Kael or Lily; a base that learned from them would too, and would not
+take the name a brief gives it. Works on single given names, found by where they stand and how often; surnames are added, not
+replaced. Does not look at places.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from data.lists import entries, words
+
+_CAPITALISED = re.compile(r"(?<=[a-z,;] )([A-Z][a-zà-öø-ÿ]{2,})(?='s\b|\b(?!-))")
+"""A capitalised word inside a sentence: a name, or close to one."""
+
+_CALENDAR = frozenset(
+    "monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
+    "november december god christmas easter english french american german italian spanish chinese japanese british".split()
+)
+
+
+def candidates(text: str) -> Counter[str]:
+    """Words of ``text`` that may be given names, with how often they stand inside a sentence."""
+    found = Counter(_CAPITALISED.findall(text))
+    return Counter({word: count for word, count in found.items() if word.casefold() not in _no_names()})
+
+
+@cache
+def _no_names() -> frozenset[str]:
+    titles = words("honorifics") | words("person_words")
+    return titles | words("common_words") | words("places_proper") | words("cities") | _CALENDAR
+
+
+def gender_of(name: str, text: str) -> str:
+    """ "f" or "m": by the lists where they are of one mind, else by the pronouns of the sentences that have the name."""
+    low = name.casefold()
+    listed = [g for g in "fm" if low in words(f"given_{g}")]
+    if len(listed) == 1:
+        return listed[0]
+    near = (
+        " ".join(re.findall(rf"[^.!?]*\b{re.escape(name)}\b[^.!?]*[.!?][^.!?]*", text)[:20]).lower().split()
+    )
+    counted = Counter(near)
+    women = counted["she"] + counted["her"] + counted["hers"]
+    return "f" if women > counted["he"] + counted["his"] + counted["him"] else "m"
+
+
+def dominating(texts: Iterable[str], share: float = 0.002) -> set[str]:
+    """Names that are the most frequent one of more than ``share`` of ``texts``."""
+    heroes: Counter[str] = Counter()
+    total = 0
+    for text in texts:
+        total += 1
+        heroes.update(name for name, count in candidates(text).most_common(1) if count >= 3)
+    return {name for name, count in heroes.items() if count > share * total}
+
+
+def recast(text: str, favoured: set[str], rng: random.Random, *, hero: bool, surname: bool) -> str:
+    """``text`` with every favoured name replaced, and its hero's too if ``hero``.
+
+    With ``surname`` the hero, when renamed, is given a surname at the first mention. Nothing changes where a name is part of
+    a longer one ("Lily Carter" keeps her surname) or a place's.
+    """
+    found = candidates(text)
+    given = {name for name, count in found.items() if count >= 2 and _is_given(name, text)}
+    ranked = [name for name, _ in found.most_common() if name in given]
+    chosen = [name for name in ranked if name in favoured]
+    if hero and ranked and ranked[0] not in chosen:
+        chosen.insert(0, ranked[0])
+    taken = {w.casefold() for w in re.findall(r"[^\W\d_]+", text)}
+    mapping: dict[str, str] = {}
+    for name in chosen:
+        new = _draw(entries(f"given_{gender_of(name, text)}"), taken, rng)
+        mapping[name] = new
+        taken.add(new.casefold())
+    renamed = replace(text, mapping)
+    if surname and chosen and ranked and chosen[0] == ranked[0]:
+        new = mapping[chosen[0]]
+        full = f"{new} {_draw(entries('surnames'), taken, rng)}"
+        renamed = re.sub(rf"\b{re.escape(new)}\b(?!(?:'s?)?[ -][A-Z]|')", full, renamed, count=1)
+    return renamed
+
+
+def replace(text: str, mapping: Mapping[str, str]) -> str:
+    """``text`` with whole words replaced all at once."""
+    if not mapping:
+        return text
+    pattern = re.compile(r"\b(" + "|".join(map(re.escape, mapping)) + r")\b")
+    return pattern.sub(lambda hit: mapping[hit[1]], text)
+
+
+def _is_given(name: str, text: str) -> bool:
+    """Listed as a given name, or one that does what people do."""
+    return name.casefold() in _given() or bool(re.search(rf"\b{re.escape(name)} (?:{_DEEDS})\b", text))
+
+
+_DEEDS = (
+    "said|asked|replied|whispered|smiled|nodded|felt|knew|had|was a|looked|turned|went|saw|took|stood|sat|walked|thought|"
+    "could|did|would|laughed|sighed|found|heard|watched|stepped|remembered|reached"
+)
+
+
+@cache
+def _given() -> frozenset[str]:
+    return words("given_f") | words("given_m")
+
+
+def _draw(names: tuple[str, ...], taken: set[str], rng: random.Random) -> str:
+    for _ in range(50):
+        name = rng.choice(names)
+        if name.casefold() not in taken and " " not in name:
+            return name
+    return name
