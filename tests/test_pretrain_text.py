@@ -201,6 +201,8 @@ def test_openings_over_their_share_are_capped_and_the_first_ones_stay() -> None:
 
 # corpus
 
+SOURCES = {"slop-score", "standardebooks"}
+
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
@@ -228,7 +230,7 @@ def corpus(tmp_path: Path) -> Path:
 
 def test_the_corpus_is_kept_once_and_nothing_forbidden_is_in_it(corpus: Path) -> None:
     report: Counter[tuple[str, str]] = Counter()
-    kept = build_texts(corpus, ROOT / "data/vignettes", [STORY], report)
+    kept = build_texts(corpus, ROOT / "data/vignettes", [STORY], report, SOURCES)
     assert report["slop-score", "near-duplicate"] >= 1
     assert report["slop-score", "too short"] == 1
     assert report["slop-score", "shares 8 words with a forbidden text"] == 1
@@ -240,7 +242,7 @@ def test_the_corpus_is_kept_once_and_nothing_forbidden_is_in_it(corpus: Path) ->
 
 
 def test_texts_are_read_as_they_were_written(corpus: Path, tmp_path: Path) -> None:
-    kept = build_texts(corpus, ROOT / "data/vignettes", [], Counter())
+    kept = build_texts(corpus, ROOT / "data/vignettes", [], Counter(), SOURCES)
     write_texts(tmp_path / "a.xz", kept)
     assert list(read_texts(tmp_path / "a.xz")) == kept
 

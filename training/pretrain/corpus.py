@@ -9,7 +9,7 @@ import json
 import lzma
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,18 @@ def write_texts(path: Path, texts: Iterable[Text]) -> None:
 
 
 def build_texts(
-    corpus: Path, vignettes: Path, forbidden: Sequence[str], report: Counter[tuple[str, str]]
+    corpus: Path,
+    vignettes: Path,
+    forbidden: Sequence[str],
+    report: Counter[tuple[str, str]],
+    sources: Container[str],
 ) -> list[Text]:
-    """All usable texts of ``corpus`` (a folder of .jsonl.xz) and ``vignettes`` (a folder of .txt), in a fixed order.
+    """All usable texts of ``sources`` in ``corpus`` (a folder of .jsonl.xz), and ``vignettes`` (a folder of .txt), in a fixed
+    order.
 
     What was kept and what was left out, and why, is counted in ``report`` by (source, reason).
     """
-    raw = sorted(_corpus(corpus), key=lambda row: row[1])
+    raw = sorted((row for row in _corpus(corpus) if row[0] in sources), key=lambda row: row[1])
     cleaned: list[Cleaned | str] = Parallel(n_jobs=-1, batch_size=64)(delayed(clean)(row[2]) for row in raw)
     banned = {gram for text in forbidden for gram in _grams(text)}
     seen: set[int] = set()

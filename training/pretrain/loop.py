@@ -114,6 +114,8 @@ class _Training:
         for optimizer, peak in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = peak * rate
+                if "momentum" in group:  # Muon's rises at first (modded-nanogpt)
+                    group["momentum"] = 0.85 + 0.1 * min(1.0, self.state["update"] / 300)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         keep = min(config.ema, (self.state["update"] + 1) / (self.state["update"] + 10))

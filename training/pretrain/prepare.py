@@ -35,15 +35,15 @@ def prepare(config: PretrainConfig, corpus: Path | None = None) -> dict[str, Any
     """
     folder, seed = Path(config.data), config.seed
     file = folder / "texts.jsonl.xz"
+    wanted = {bucket.split("/")[0] for bucket in (*config.mix, *config.mix_last)}
     if corpus is not None:
         folder.mkdir(parents=True, exist_ok=True)
         report: Counter[tuple[str, str]] = Counter()
         forbidden = [original.text for original in load_originals(config.forbidden)]
-        write_texts(file, build_texts(corpus, Path(config.vignettes), forbidden, report))
+        write_texts(file, build_texts(corpus, Path(config.vignettes), forbidden, report, wanted))
         atomic.write_json(folder / "texts.json", {f"{s}: {why}": n for (s, why), n in sorted(report.items())})
     if not file.exists():
         raise ValueError(f"{file} is missing: make it with --corpus FOLDER")
-    wanted = {bucket.split("/")[0] for bucket in (*config.mix, *config.mix_last)}
     texts = [t for t in read_texts(file) if t.source in wanted]
     manifest: dict[str, Any] = {"seed": seed, "vocabulary": config.vocabulary}
     trained = [t for t in texts if not t.held_out]
