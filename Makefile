@@ -7,6 +7,7 @@ CONFIG = configs/paris-cafe.yaml
 SEEDS =
 NAME =
 ARGS =
+MODELS =
 # Which Python makes .venv. Unset: python3, or else the first of python3.14 to 3.11 that there is.
 PYTHON ?=
 
@@ -18,17 +19,21 @@ export PIP_NO_INPUT = 1
 python = .venv/bin/python
 installed = .venv/.installed
 
+# A misspelt variable would be ignored in silence, and the default run reported for somebody's texts.
+unknown := $(filter-out SEEDS NAME CONFIG ARGS MODELS PYTHON,$(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(v)))),$(v))))
+$(if $(unknown),$(error unknown variable: $(unknown); known are SEEDS, NAME, CONFIG, ARGS, MODELS and PYTHON))
+
 .DEFAULT_GOAL := help
 .PHONY: help run test slow bench base-eval lint notebooks clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: $(installed) ## fine-tune, sample, score, report into runs/: [SEEDS=folder] [NAME=name] [CONFIG=file]
+run: $(installed) ## fine-tune, sample, score, report into runs/: [SEEDS=folder] [NAME=name] [CONFIG=file] [ARGS="--set key=value"]
 	@set -- run "$$CONFIG" --report --refresh; \
 	if [ -n "$$SEEDS" ]; then set -- "$$@" --originals "$$SEEDS"; fi; \
 	if [ -n "$$NAME" ]; then set -- "$$@" --name "$$NAME"; fi; \
-	exec $(python) -m training "$$@"
+	exec $(python) -m training "$$@" $(ARGS)
 
 test: $(installed) ## run the fast tests: [ARGS="-k name"]
 	$(python) -m pytest $(ARGS)

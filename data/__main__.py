@@ -31,9 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> int:
     from data.bases import resolve
     from data.check import check, describe
-    from data.originals import load_originals
+    from data.originals import ignored, load_originals
 
     originals = load_originals(options.path)
+    if left := ignored(options.path):
+        print(f"not read (only .txt and .md are): {', '.join(left)}", file=sys.stderr)
     base = resolve(options.base or "embedded")
     result = check(originals, base.tokenizer(), options.context or base.context())
     print(

@@ -14,6 +14,9 @@ from typing import Any
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content``, or leave it as it was (OSError of the disk passes through)."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)  # /dev/stdout, a pipe: there is nothing to keep whole; a folder raises
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     try:

@@ -91,6 +91,15 @@ def resolve(base: str | Path, revision: str | None = None) -> Base:
     if folder.is_dir():
         _check_folder(folder)
         return Base(str(base), folder)
+    if len(folder.parts) > 1 and folder.parent.is_dir():
+        # Somebody's misspelt path, not an organisation's name: the hub is not asked.
+        near = difflib.get_close_matches(folder.name, [entry.name for entry in folder.parent.iterdir()], n=1)
+        hint = (
+            f"Did you mean {folder.parent / near[0]}?"
+            if near
+            else "Use base: embedded for the one that ships."
+        )
+        raise ValueError(f"there is no run and no model at {base}. {hint}")
     if not _HUB_ID.fullmatch(str(base)):
         raise ValueError(
             f"no base at {base}: it is no folder and no hub id. Use base: embedded for the one that ships."

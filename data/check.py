@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from data.dataset import IGNORE, build_dataset, encode, special_ids
+from data.detect import detect_brief
 from data.originals import Original
 from data.splits import folds
 
@@ -116,6 +117,11 @@ def describe(result: Check, originals: Sequence[Original]) -> str:
     lines = [f"{'original':<32}{'words':>8}{'tokens':>8}"]
     for original, words, tokens in zip(originals, result.words, result.tokens, strict=True):
         lines.append(f"{original.name[:31]:<32}{words:>8}{tokens:>8}")
+    lines += ["", "briefs found, after whose kind new ones are drawn:"]
+    for original in originals:
+        brief = detect_brief(original.text).to_dict()
+        said = "; ".join(f"{k}: {', '.join(v) if isinstance(v, list) else v}" for k, v in brief.items())
+        lines.append(f"  {original.name[:31]}: {said}")
     plan = f"{result.folds} folds" if result.folds else "no folds: a single text cannot be held out"
     lines += [
         "",

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from data.english import grammar, indefinite, is_adjective, person_nouns
+from data.lists import groups
 from data.names import Run
 from data.page import Page
 from data.people import Person
@@ -45,6 +46,8 @@ def _described(page: Page, hero: Person | None, occupation: str) -> tuple[int, s
         if word.low not in phrases and not own and page.low(start) in ("a", "an"):
             said = [w.low for w in page.words[start + 1 : index] if w.low not in ("and", "but")]
             phrases[word.low] = indefinite(" ".join([*said[-2:], word.low]))
+    for beast in groups("person_words")["beast"]:
+        phrases.pop(beast, None)  # a beast is met only where it has a name
     best = max(phrases, key=lambda low: tally[low], default=None)
     return (tally[best], phrases[best]) if best else None
 

@@ -170,14 +170,27 @@ def _read(path: Path, problems: list[str]) -> Original | None:
     return _original(path.stem, text, problems)
 
 
-def _from_folder(path: Path, problems: list[str]) -> list[Original | None]:
-    files = sorted(
-        f
-        for f in path.iterdir()
-        if f.suffix.lower() in {".txt", ".md"}
-        and not f.name.startswith(".")
-        and f.name.lower() not in NOT_ORIGINALS
+def ignored(source: str | Path) -> list[str]:
+    """Names of what lies in a folder of originals and is not read: other formats and subfolders."""
+    folder = Path(source).expanduser()
+    if not folder.is_dir() or not any(_is_original(entry) for entry in folder.iterdir()):
+        return []
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if not _is_original(entry)
+        and not entry.name.startswith(".")
+        and entry.name.lower() not in NOT_ORIGINALS
     )
+
+
+def _is_original(entry: Path) -> bool:
+    named = entry.suffix.lower() in {".txt", ".md"} and entry.name.lower() not in NOT_ORIGINALS
+    return named and not entry.name.startswith(".")
+
+
+def _from_folder(path: Path, problems: list[str]) -> list[Original | None]:
+    files = sorted(entry for entry in path.iterdir() if _is_original(entry))
     if not files:
         others = sorted(f.name for f in path.iterdir())[:5]
         raise ValueError(
@@ -239,5 +252,7 @@ def _nearest(path: Path) -> str:
         parent = parent.parent
     near = difflib.get_close_matches(path.name, [p.name for p in parent.iterdir()], n=1, cutoff=0.6)
     return (
-        f" Did you mean {parent / near[0]}?" if near and parent == path.parent else f" {parent} does exist."
+        f" Did you mean {parent / near[0]}?"
+        if near and parent == path.parent
+        else f" The nearest folder that exists is {parent}."
     )

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import random
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--opening", help="a beginning to be continued")
     generate.add_argument("--best-of", type=int, default=1, help="candidates a text (default 1)")
-    generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument(
+        "--seed", type=int, help="the same seed gives the same texts (default: a new one, which is printed)"
+    )
     generate.add_argument("--temperature", type=float)
     generate.add_argument("--top-p", type=float)
     generate.add_argument("--min-p", type=float)
@@ -72,13 +76,14 @@ def _generate(options: argparse.Namespace) -> None:
     from data import atomic
     from inference.sampling import generate
 
+    seed = random.randrange(2**31) if options.seed is None else options.seed
     samples = generate(
         options.source,
         n=options.n,
         brief=_brief(options),
         opening=options.opening,
         best_of=options.best_of,
-        seed=options.seed,
+        seed=seed,
         temperature=options.temperature,
         top_p=options.top_p,
         min_p=options.min_p,
@@ -94,6 +99,11 @@ def _generate(options: argparse.Namespace) -> None:
     else:
         atomic.write_text(options.out, text)
         print(f"{len(samples)} texts: {options.out}", file=sys.stderr)
+    for number, sample in enumerate(samples, start=1):
+        end = "ended" if sample.ended_by_eos else f"cut off at {sample.tokens} tokens"
+        span = sample.scores.get("longest_copied_span")
+        copied = "" if span is None else f", longest copied span {span} words"
+        print(f"text {number}: {end}{copied}, seed {seed}", file=sys.stderr)
 
 
 def _brief(options: argparse.Namespace) -> Any:
@@ -144,9 +154,11 @@ def _score(options: argparse.Namespace) -> None:
         print(json.dumps({**card.to_dict(), **extra}, ensure_ascii=False, indent=2))
         return
     print(card)
-    spans = sorted(text.metrics["longest_copied_span"] for text in card.texts)
+    spans = [text.metrics["longest_copied_span"] for text in card.texts]
     novelty = min(text.metrics["novelty_4gram"] for text in card.texts)
-    print(f"{len(spans)} texts; longest copied span: median {spans[len(spans) // 2]}, most {spans[-1]} words")
+    print(
+        f"{len(spans)} texts; longest copied span: median {statistics.median(spans):g}, most {max(spans)} words"
+    )
     print(f"least share of new 4-grams: {novelty:.3f}")
     for name, value in card.corpus.items():
         print(f"{name.replace('_', ' ')}: {value:.3f}")

@@ -17,7 +17,7 @@ from data.bases import resolve
 from data.brief import Brief
 from data.draw import draw_briefs
 from inference.checkpoints import SMALL_FILES, best_device, load
-from inference.novelty import CopyIndex, shared_spans
+from inference.novelty import CopyIndex, copy_limit
 from inference.runs import Run
 from inference.sampling import Sample, generate, measured, refusal
 
@@ -54,7 +54,7 @@ def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
     config = run.config
     texts = [original.text for original in run.originals]
     copies = CopyIndex(texts, [original.name for original in run.originals])
-    limit = max(shared_spans(texts), default=None)
+    limit = copy_limit(texts)
     sets = _sets(run)
     settings: dict[str, Any] = {key: float(config[key]) for key in ("temperature", "top_p", "min_p")}
     settings["max_new_tokens"] = load(run.path).model.generation_config.max_new_tokens
@@ -113,7 +113,7 @@ def _draw(sets: Sequence[_Set], settings: Mapping[str, Any], workers: int) -> It
     return iter(Parallel(n_jobs=workers, return_as="generator")(jobs))
 
 
-def _row(name: str, sample: Sample, limit: int | None, seconds: float) -> dict[str, Any]:
+def _row(name: str, sample: Sample, limit: int, seconds: float) -> dict[str, Any]:
     return {
         "set": name,
         "chosen": True,

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-__all__ = ["CopiedSpan", "CopyIndex", "Word", "repetition", "shared_spans", "words"]
+__all__ = ["CopiedSpan", "CopyIndex", "Word", "copy_limit", "repetition", "shared_spans", "words"]
 
 _APOSTROPHES = "'\u2018\u2019\u02bc\uff07"
 _INVISIBLE = "\u00ad\u200c\u200d\u2060\ufeff"  # soft hyphen, joiners, byte order mark: inside a word, nothing
@@ -278,6 +278,21 @@ def _uncovered(start: int, stop: int, taken: Sequence[tuple[int, int, int]]) -> 
     if after >= 0 and after != before:
         stop = min(stop, taken[after][0])
     return start, stop
+
+
+LONGEST_SPAN_ALONE = 7
+"""Words in a row that may be copied from a single original: independent texts share no span of eight."""
+
+LEAST_LIMIT = 5
+"""Words in a row that are nobody's: short originals share less by chance, and "the end of the" is no copy."""
+
+
+def copy_limit(texts: Sequence[str]) -> int:
+    """Words in a row that a new text may have in common with one of the originals ``texts``.
+
+    As many as these share among themselves: that far copying is their own habit. Never under `LEAST_LIMIT`.
+    """
+    return max([LEAST_LIMIT, *shared_spans(texts)]) if len(texts) > 1 else LONGEST_SPAN_ALONE
 
 
 def shared_spans(texts: Sequence[str]) -> list[int]:

@@ -83,11 +83,11 @@ def _content(
         ]
         svg = plots.strip(title, values[0], values[1], final.band.get(key), final.contrast.get(key))
         charts.append({"title": title, "explanation": explanation, "svg": svg})
-    scored = {text.text: text for text in final.texts}
+    scored = iter(final.texts)  # in the order of the rows, empty ones left out
     vignettes = []
     for row in (row for row in rows if row["set"] == FINAL):
         spans = [CopiedSpan(**span) for span in row["copied_spans"]]
-        card = scored.get(row["text"])
+        card = next(scored) if row["text"] else None
         vignettes.append(
             {
                 "row": row,

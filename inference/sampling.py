@@ -24,7 +24,7 @@ from data.originals import normalise
 from inference.cache import chunked_cache
 from inference.checkpoints import Checkpoint, load
 from inference.decoding import Decoding, few_threads
-from inference.novelty import CopiedSpan, CopyIndex, repetition, shared_spans
+from inference.novelty import CopiedSpan, CopyIndex, copy_limit, repetition
 
 Source = str | Path | Checkpoint | PreTrainedModel
 BriefLike = Brief | Mapping[str, Any]
@@ -124,6 +124,8 @@ def generate(
             f"n, best_of and batch_size must be at least 1, found {n}, {best_of} and {batch_size}"
         )
     checkpoint = load(source, dtype=dtype)
+    if temperature is None and checkpoint.run and not checkpoint.model.generation_config.do_sample:
+        temperature = 0.0  # a run that was told to be greedy
     decoding = Decoding.choose(checkpoint.model, temperature, top_p, min_p)
     drawing = _Drawing(checkpoint, decoding, seed, normalise(opening or ""), max_new_tokens)
     originals = checkpoint.run.originals if checkpoint.run else []
@@ -137,7 +139,7 @@ def generate(
             bar.update(len(batch))
     if best_of == 1:
         return drawn
-    limit = max(shared_spans([o.text for o in originals]), default=None)
+    limit = copy_limit([o.text for o in originals]) if originals else None
     return [choose(drawn[i : i + best_of], limit) for i in range(0, len(drawn), best_of)]
 
 
@@ -155,6 +157,8 @@ def stream(
 ) -> Iterator[str]:
     """The text of ``generate(source, n=1, ...)`` in pieces as they are drawn, ``opening`` first."""
     checkpoint = load(source, dtype=dtype)
+    if temperature is None and checkpoint.run and not checkpoint.model.generation_config.do_sample:
+        temperature = 0.0  # a run that was told to be greedy
     decoding = Decoding.choose(checkpoint.model, temperature, top_p, min_p)
     drawing = _Drawing(checkpoint, decoding, seed, normalise(opening or ""), max_new_tokens)
     briefs = _briefs(checkpoint, brief, 1, seed)
@@ -297,7 +301,7 @@ def refusal(sample: Sample, longest_span: int | None) -> str | None:
     if not sample.ended_by_eos:
         return f"did not end within {sample.tokens} tokens"
     if longest_span is not None and copied > longest_span:
-        return f"copies {copied} words in a row (the originals share {longest_span})"
+        return f"copies {copied} words in a row (at most {longest_span} are the originals' own habit)"
     if sample.scores["repetition"] > LOOPING:
         return f"loops: {sample.scores['repetition']:.0%} of its 4-grams are repeated"
     return None

@@ -13,12 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from inference.novelty import CopyIndex, repetition, shared_spans
+from inference.novelty import CopyIndex, copy_limit, repetition, shared_spans
 from inference.similarity import embed
 from inference.stylometry import contrast, contrast_texts
-
-LONGEST_SPAN_ALONE = 7
-"""Words in a row that may be copied from a single original: independent texts share no span of eight."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +59,9 @@ class Scale:
         return mean(self.band[metric]) if metric in self.band else 1.0
 
     @property
-    def longest_span(self) -> int:
-        """Words in a row that the originals share among themselves: copying up to here is their own habit."""
-        return int(max(self.band.get("longest_copied_span", [LONGEST_SPAN_ALONE])))
+    def copy_limit(self) -> int:
+        """Words in a row that may be copied (`inference.novelty.copy_limit`)."""
+        return copy_limit(self.originals)
 
 
 _EMBEDDINGS: dict[str, np.ndarray] = {}

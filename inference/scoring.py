@@ -143,7 +143,7 @@ def _text_score(
 def _novelty(metrics: dict[str, Any], scale: Scale, band: dict[str, list[float]]) -> float:
     """From the originals' own longest shared span, falling to nothing at three times that; times the share of new
     4-grams against the originals' own, squared, for remixes of short pieces."""
-    limit = max(scale.longest_span, 1)  # originals in different languages share no word at all
+    limit = scale.copy_limit
     span = _clip(1 - (metrics["longest_copied_span"] - limit) / (2 * limit))
     if math.isnan(metrics["novelty_4gram"]):
         return span

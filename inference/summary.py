@@ -46,7 +46,7 @@ def _drawn(metrics: dict[str, Any]) -> str:
     own = f"; the originals share up to {shared} among themselves" if shared is not None else ""
     return (
         f"The {samples['n']} samples have style {samples['style']['mean']:.2f} (untuned base "
-        f"{base['style']['mean']:.2f}, {among}), {samples['ended_by_eos']:.0%} of them came to an end, and the longest run "
+        f"{base['style']['mean']:.2f}, {among}), {samples['ended_by_eos'] * samples['n']:.0f} of them came to an end, and the longest run "
         f"of words taken from an original is {samples['longest_copied_span']['max']:.0f}{own}."
     )
 
@@ -85,13 +85,24 @@ def table(metrics: dict[str, Any]) -> str:
         ),
         (
             "new 4-grams, least",
-            "-",
+            _number(base["novelty_4gram"]["min"]),
             _number(samples["novelty_4gram"]["min"]),
             span(originals["novelty_4gram_band"]),
         ),
-        ("ended by themselves", f"{base['ended_by_eos']:.0%}", f"{samples['ended_by_eos']:.0%}", "-"),
+        (
+            f"ended, of {samples['n']}",
+            f"{base['ended_by_eos'] * base['n']:.0f}",
+            f"{samples['ended_by_eos'] * samples['n']:.0f}",
+            "-",
+        ),
         ("verdict", f"{base['verdict']:.2f}", f"{metrics['verdict']:.2f}", "-"),
     ]
+    if crossed := metrics["cross_fitted"]:
+        base_mean, tuned, own = (
+            f"{sum(row[f'style_{of}'] for row in crossed) / len(crossed):.2f}"
+            for of in ("base", "samples", "originals")
+        )
+        rows.insert(1, ("style, unseen original", base_mean, tuned, own))
     if held["folds"]:
         rows.insert(
             1,

@@ -20,7 +20,7 @@ from training.__main__ import main as training_main
 
 COMMANDS = {
     "data": ["check"],
-    "training": ["run"],
+    "training": ["run", "pretrain", "prepare", "base-eval"],
     "inference": ["generate", "score", "report"],
 }
 HEAVY = {
@@ -55,7 +55,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("module", COMMANDS)
 def test_the_help_lists_exactly_these_commands(module: str) -> None:
     done = python("-m", module, "--help")
-    (listed,) = set(re.findall(r"\{([\w,]+)\}", done.stdout))
+    (listed,) = set(re.findall(r"\{([\w,-]+)\}", done.stdout))
     assert listed.split(",") == COMMANDS[module]
 
 
@@ -170,8 +170,16 @@ def test_only_one_answer_about_an_existing_run_can_be_given(capsys: pytest.Captu
 def test_a_run_that_is_not_there_cannot_write(
     capsys: pytest.CaptureFixture[str], no_network: list[str]
 ) -> None:
-    assert "'runs/none'" in refused(inference_main, ["generate", "runs/none"], capsys)
+    assert "'nobody/none'" in refused(inference_main, ["generate", "nobody/none"], capsys)
     no_network.clear()
+
+
+def test_a_misspelt_run_is_not_asked_of_a_hub(
+    few_words_run: Path, capsys: pytest.CaptureFixture[str], no_network: list[str]
+) -> None:
+    wrong = few_words_run.with_name(few_words_run.name + "s")
+    assert f"Did you mean {few_words_run}?" in refused(inference_main, ["generate", str(wrong)], capsys)
+    assert no_network == []
 
 
 def test_a_run_that_is_not_finished_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -338,11 +346,19 @@ def test_generated_texts_go_to_the_terminal_one_after_the_other(
     few_words_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["generate", str(few_words_run), "--n", "2", "--max-new-tokens", "5", "--opening", "It rained"]
+    command += ["--seed", "3"]
     assert inference_main(command) == 0
     first = capsys.readouterr().out
     assert [text.startswith("It rained") for text in first.split("\n\n* * *\n\n")] == [True, True]
     assert inference_main(command) == 0
-    assert capsys.readouterr().out == first
+    again = capsys.readouterr()
+    assert again.out == first
+    assert re.fullmatch(
+        r"(text \d: cut off at \d+ tokens, longest copied span \d words, seed 3\n){2}", again.err
+    )
+    assert inference_main(command[:-2]) == inference_main(command[:-2]) == 0
+    seeds = re.findall(r"text 1.*seed (\d+)", capsys.readouterr().err)
+    assert len(set(seeds)) == 2  # without a seed each call writes something else
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from training.config import TrainConfig, build_config, load_config, name_from, p
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
-PRESETS = sorted(CONFIGS.rglob("*.y*ml"))
+PRESETS = [path for path in sorted(CONFIGS.rglob("*.y*ml")) if not path.name.startswith("base-")]
 
 
 def problems(values: dict[Any, Any]) -> list[str]:

@@ -264,6 +264,12 @@ def test_looking_changes_nothing() -> None:
 # Where
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="device: cuda is not there on this machine; set device: auto"):
+        hardware(TrainConfig(device="cuda"))
+
+
 def test_device_and_arithmetic_are_the_ones_asked_for() -> None:
     assert hardware(config(device="cpu", dtype="float32")) == ("cpu", torch.float32)
     assert hardware(config(device="cpu", dtype="bfloat16")) == ("cpu", torch.bfloat16)

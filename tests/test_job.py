@@ -22,10 +22,12 @@ import training.job
 from data import load_originals
 from data.atomic import recover_folder
 from data.bases import resolve
+from data.brief import Brief
 from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
 from inference.report import write_report
 from inference.runs import NEEDED, Run
+from inference.sampling import generate
 from tests.small import NOIR, ROOT
 from training import TrainConfig, load_config, train
 
@@ -251,6 +253,7 @@ def test_a_greedy_run_is_saved_as_greedy(tiny: Make) -> None:
     settings = GenerationConfig.from_pretrained(run / "model")
     assert not settings.do_sample
     assert settings.max_new_tokens == 64
+    assert generate(run, seed=1, brief=Brief())[0].text == generate(run, seed=2, brief=Brief())[0].text
 
 
 def test_the_card_says_what_the_run_says(tiny_run: Path) -> None:
@@ -469,6 +472,17 @@ def test_refreshing_changed_inputs_makes_the_run_anew(
     assert (read(run / "provenance.json")["fingerprint"] == stamp) is (change == "missing report")
     assert (run / "report.html").exists() is (change == "missing report")
     assert leftovers(run) == []
+
+
+def test_refreshing_never_replaces_a_run_of_other_texts(tiny: Make, tmp_path: Path) -> None:
+    run = train(tiny(), existing="refresh")
+    before = weights(run)
+    (tmp_path / "others").mkdir()
+    for name in "ab":
+        (tmp_path / "others" / f"{name}.txt").write_text(f"Quite another text, {name}. It rained.")
+    with pytest.raises(ValueError, match=r"is a run of other texts.*NAME="):
+        train(tiny(originals=str(tmp_path / "others")), existing="refresh")
+    assert weights(run) == before
 
 
 def test_where_the_run_lies_and_what_it_keeps_are_no_changed_inputs(

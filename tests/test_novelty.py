@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import inference.novelty
-from inference.novelty import CopiedSpan, CopyIndex, repetition, shared_spans, words
+from inference.novelty import CopiedSpan, CopyIndex, copy_limit, repetition, shared_spans, words
 
 ORIGINALS = [path.read_text("utf-8") for path in sorted(Path(__file__).parents[1].glob("data/seeds/*.txt"))]
 CAFE = "She ordered a café au lait and settled into the worn wooden stool."
@@ -212,3 +212,9 @@ def test_fifty_thousand_words_take_about_a_second() -> None:
         index.nearest(text)
         repetition(text)
         assert time.perf_counter() - started < 10  # measured 0.7; the rest is for a busy machine
+
+
+def test_the_limit_of_copying_is_the_originals_habit_and_never_a_common_phrase() -> None:
+    assert copy_limit(ORIGINALS) == 6
+    assert copy_limit([CAFE]) == 7
+    assert copy_limit(["one two three", "four five six"]) == 5

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from data.bases import resolve
 from data.dataset import encode
-from data.originals import Original, load_originals, load_texts, normalise
+from data.originals import Original, ignored, load_originals, load_texts, normalise
 from tests.small import NASTY, SEEDS
 
 VERSE = "Oh, haul away\n    and roll her down,\n  and haul\n\n    once more for the bell"
@@ -212,10 +212,19 @@ def test_all_problems_come_in_one_error(tmp_path: Path) -> None:
     assert [line[2] for line in lines[1:]] == list("abcdf")
 
 
+def test_what_is_not_read_can_be_told(tmp_path: Path) -> None:
+    write(tmp_path, a="One.")
+    for name in ("b.docx", "c.text", ".hidden", "SOURCES.md"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "sub").mkdir()
+    assert ignored(tmp_path) == ["b.docx", "c.text", "sub"]
+    assert ignored(tmp_path / "sub") == ignored("some/dataset") == []
+
+
 def test_a_path_that_is_not_there_names_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "shanties").mkdir()
     assert f"Did you mean {tmp_path / 'shanties'}?" in problem(tmp_path / "shantys")
-    assert f"{tmp_path} does exist" in problem(tmp_path / "no" / "such" / "place")
+    assert f"The nearest folder that exists is {tmp_path}." in problem(tmp_path / "no" / "such" / "place")
     monkeypatch.chdir(tmp_path)
     assert "Did you mean shanties?" in problem("shantie")
     # Looks like an id too, but there is such a folder here: a slip, for which no hub is asked.

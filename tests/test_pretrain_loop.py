@@ -17,9 +17,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from data.dataset import IGNORE
+from training.pretrain.base_eval import longest_shared, obeyed
 from training.pretrain.config import PretrainConfig, load_pretrain_config
 from training.pretrain.corpus import Text, write_texts
-from training.pretrain.evaluate import longest_shared, obeyed
 from training.pretrain.loop import pretrain, schedule
 from training.pretrain.pieces import Piece
 from training.pretrain.prepare import prepare

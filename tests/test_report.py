@@ -460,6 +460,9 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
             "bits_per_byte_tuned": statistics.mean(tuned) if tuned else None,
         },
         "chosen_steps": 4,
+        "cross_fitted": [
+            {"style_base": 0.1, "style_samples": 0.3 + i, "style_originals": 0.8} for i in range(len(tuned))
+        ],
         "verdict": 0.4,
         "samples": {
             "n": 8,
@@ -479,7 +482,9 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
         "base": {
             "style": {"mean": 0.3},
             "similarity": {"mean": 0.2},
+            "n": 8,
             "longest_copied_span": {"max": 4},
+            "novelty_4gram": {"min": 0.95},
             "ended_by_eos": 1.0,
             "verdict": 0.1,
         },
@@ -527,7 +532,7 @@ def test_the_second_sentence_has_style_band_ends_and_copies() -> None:
         "8 samples have style 0.61",
         "base 0.30",
         "0.70 to 0.90",
-        "75% of them came to an end",
+        "6 of them came to an end",
         "is 5",
         "up to 6",
     ):
@@ -569,7 +574,9 @@ def test_the_table_has_base_tuned_and_originals_in_this_order() -> None:
     assert lines["held-out bits per byte"] == ["2.000", "1.925", "-"]
     assert lines["style"] == ["0.30", "0.61", "0.70", "to", "0.90"]
     assert lines["longest copied span"] == ["4", "5", "6"]
-    assert lines["ended by themselves"] == ["100%", "75%", "-"]
+    assert lines["ended, of 8"] == ["8", "6", "-"]
+    assert lines["style, unseen original"] == ["0.10", "0.80", "0.80"]
+    assert lines["new 4-grams, least"] == ["0.95", "0.90", "0.97", "to", "0.99"]
     assert lines["verdict"] == ["0.10", "0.40", "-"]
     assert "held-out bits per byte" not in table(metrics_with(2.0))
 

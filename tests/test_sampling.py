@@ -209,7 +209,7 @@ def test_a_candidate_is_refused_for_not_ending_for_copying_and_for_looping() -> 
     copy = sample("Later she took a seat at the counter there.")
     assert copy.scores["longest_copied_span"] == 7
     assert refusal(copy, 7) is None
-    assert refusal(copy, 6) == "copies 7 words in a row (the originals share 6)"
+    assert refusal(copy, 6) == "copies 7 words in a row (at most 6 are the originals' own habit)"
     assert refusal(copy, None) is None
     assert refusal(sample(ended=False), None) == "did not end within 9 tokens"
     loop = sample("and so it went " * 9)

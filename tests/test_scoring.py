@@ -14,7 +14,7 @@ from data.originals import Original, load_originals
 from inference.checkpoints import load
 from inference.likelihood import perplexity
 from inference.novelty import CopyIndex, repetition
-from inference.scale import LONGEST_SPAN_ALONE, Scale, content, style
+from inference.scale import Scale, content, style
 from inference.scorecard import Scorecard
 from inference.scoring import score
 from inference.similarity import similarity
@@ -167,7 +167,7 @@ def test_one_original_alone_works_and_says_what_it_cannot() -> None:
     assert "style" not in card.band
     assert 0 < card.texts[0].verdict <= 1
     assert card.texts[1].verdict == 0
-    assert Scale.of(BODIES[:1]).longest_span == LONGEST_SPAN_ALONE
+    assert Scale.of(BODIES[:1]).copy_limit == 7
     json.dumps(card.to_dict(), allow_nan=False)
 
 

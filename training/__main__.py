@@ -66,10 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\ninterrupted; what the folds measured is kept: the same command with --resume continues",
-            file=sys.stderr,
+        again = (
+            ""
+            if getattr(options, "existing", None) == "refresh" or options.command != "run"
+            else " with --resume"
         )
+        print(f"\ninterrupted; what was done is kept: the same command{again} continues", file=sys.stderr)
         return 130
     return 0
 
@@ -94,8 +96,8 @@ def _pretrain(options: argparse.Namespace) -> None:
 
 def _base_eval(options: argparse.Namespace) -> None:
     from training.config import parse_override
+    from training.pretrain.base_eval import evaluate_all
     from training.pretrain.config import load_pretrain_config
-    from training.pretrain.evaluate import evaluate_all
 
     config = load_pretrain_config(options.config, dict(parse_override(item) for item in options.set))
     print(evaluate_all(config, options.models))

@@ -72,8 +72,8 @@ class TrainConfig:
     batch_size: int = 4
     """Token blocks (as a rule whole texts) an update sees."""
 
-    micro_batch_size: int = 4
-    """Blocks in memory at once; must divide batch_size. The result is the same, in less memory."""
+    micro_batch_size: int | None = None
+    """Blocks in memory at once; must divide batch_size; null takes batch_size. The result is the same, in less memory."""
 
     context: int | None = None
     """Longest block in tokens; longer texts become overlapping windows. Null takes the base's own."""
@@ -229,7 +229,7 @@ _RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("weight_decay", "from 0 to 100", lambda v: 0 <= v <= 100),
     ("max_grad_norm", "from 0 to 1000000", lambda v: 0 <= v <= 10**6),
     ("batch_size", "from 1 to 100000", lambda v: 1 <= v <= 10**5),
-    ("micro_batch_size", "from 1 to 100000", lambda v: 1 <= v <= 10**5),
+    ("micro_batch_size", "from 1 to 100000, or null", lambda v: v is None or 1 <= v <= 10**5),
     ("context", "at least 8, or null", lambda v: v is None or v >= 8),
     ("lora_rank", "from 0 to 4096", lambda v: 0 <= v <= 4096),
     ("lora_alpha", "above 0", lambda v: 0 < v <= 10**6),
@@ -251,7 +251,7 @@ def _value_problems(config: TrainConfig, mistyped: Collection[str]) -> list[str]
     }
     problems = list(wrong.values())
     sizes_hold = {"batch_size", "micro_batch_size"}.isdisjoint({*mistyped, *wrong})
-    if sizes_hold and config.batch_size % config.micro_batch_size:
+    if sizes_hold and config.micro_batch_size and config.batch_size % config.micro_batch_size:
         problems.append(
             f"micro_batch_size: must divide batch_size, found {config.micro_batch_size} and {config.batch_size}"
         )

@@ -38,6 +38,11 @@ Look = Callable[[int, PreTrainedModel], None]
 def hardware(config: TrainConfig) -> tuple[str, torch.dtype]:
     """Device and arithmetic that this configuration gets on this machine."""
     device = best_device() if config.device == "auto" else config.device
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device, True):
+        raise ValueError(
+            f"device: {device} is not there on this machine; set device: auto, which takes {best_device()}"
+        )
     return device, best_dtype(device) if config.dtype == "auto" else DTYPES[config.dtype]
 
 
@@ -94,8 +99,8 @@ def _arguments(
         warmup_steps=config.warmup_steps,
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
-        per_device_train_batch_size=config.micro_batch_size,
-        gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
+        per_device_train_batch_size=config.micro_batch_size or config.batch_size,
+        gradient_accumulation_steps=config.batch_size // (config.micro_batch_size or config.batch_size),
         seed=config.seed,
         data_seed=config.seed,
         bf16=dtype == torch.bfloat16,

@@ -5,10 +5,11 @@ leaves no half of one; what its folds measured is kept and used by the next atte
 inference's part; ``report=True`` calls it before the run is moved into place.
 """
 
+import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from transformers import GenerationConfig, PreTrainedModel
 from data import atomic
 from data.bases import Base, resolve
 from data.dataset import build_dataset, encode, special_ids
-from data.originals import Original, load_originals
+from data.originals import Original, ignored, load_originals
 from data.splits import Fold, folds
 from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
-from inference.runs import Run
+from inference.runs import Run, is_run
 from training import provenance
 from training.card import model_card
 from training.choosing import Choice, Curve, Point, choose_steps
@@ -56,12 +57,20 @@ def train(
     stamp = provenance.fingerprint(config, originals, base)
     if existing == "refresh" and finished(target, stamp, report):
         return target
+    if existing == "refresh" and is_run(target):
+        if not {o.text for o in Run.open(target).originals} & {o.text for o in originals}:
+            raise ValueError(
+                f"{target} is a run of other texts. Give this one a name of its own: make run NAME=..., or --name ..."
+            )
+        if progress:
+            tqdm.write(f"{target}: inputs, settings or the program have changed; it is made anew")
     job = _Job(config, originals, base, _work_folder(target, stamp, existing), progress)
     job.run()
     if report:
         from inference.report import write_report
 
         write_report(job.work, progress=progress)
+    (job.work / "seconds").unlink()  # provenance.json has them
     atomic.replace_folder(job.work, target)
     return target
 
@@ -98,10 +107,11 @@ class _Job:
     base: Base
     work: Path
     progress: bool
+    _clock: list[float] = field(default_factory=list)  # when seconds were last written down
 
     def run(self) -> None:
         """Write the training half of the run directory into ``work``."""
-        started = time.perf_counter()
+        self._spend()
         config, tokenizer = self.config, self.base.tokenizer()
         device, dtype = hardware(config)
         context = config.context or self.base.context()
@@ -109,6 +119,8 @@ class _Job:
         self._say(
             f"{len(self.originals)} originals, base {self.base.id}, {device}, {str(dtype).removeprefix('torch.')}"
         )
+        if left := ignored(config.originals):
+            self._say(f"not read (only .txt and .md are): {', '.join(left)}")
         if config.hold_out and not plan:
             self._say("one original alone: nothing can be held out, so nothing here says how well it will do")
         atomic.write_text(
@@ -134,10 +146,19 @@ class _Job:
         record = provenance.describe(
             config, self.originals, self.base, device, str(dtype).removeprefix("torch.")
         )
-        record["seconds"] = {"train": round(time.perf_counter() - started, 2)}
+        record["seconds"] = {"train": self._spend()}
         atomic.write_json(self.work / "provenance.json", record)
         card = model_card(config, record, Run.open(self.work).held_out)
         atomic.write_text(self.work / "model" / "README.md", card)
+
+    def _spend(self) -> float:
+        """Seconds of training so far, those of interrupted attempts included; written down at every call."""
+        file, now = self.work / "seconds", time.perf_counter()
+        spent = float(file.read_text("utf-8")) if file.exists() else 0.0
+        spent += now - self._clock.pop() if self._clock else 0.0
+        self._clock.append(now)
+        atomic.write_text(file, f"{spent:.2f}")
+        return round(spent, 2)
 
     @property
     def _horizon(self) -> int:
@@ -151,12 +172,13 @@ class _Job:
             for fold in plan:
                 path = self.work / "folds" / str(fold.index) / "curve.json"
                 if path.exists():
-                    curves.append(Curve.from_dict(yaml.safe_load(path.read_text("utf-8"))))
+                    curves.append(Curve.from_dict(json.loads(path.read_text("utf-8"))))
                     bar.update(self._horizon)
                     continue
                 bar.set_description(f"holding out {fold.index + 1}/{len(plan)}")
                 curve = self._curve(fold, tokenizer, context, bar)
                 atomic.write_json(path, curve.to_dict())
+                self._spend()
                 curves.append(curve)
         return curves
 

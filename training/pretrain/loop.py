@@ -2,7 +2,7 @@
 
 Its own loop and not the Trainer: rates follow the elapsed share of a budget in tokens or in minutes, matrices have another
 optimizer than the rest, and a checkpoint is safetensors and JSON without a pickle. Recipe: `PretrainConfig`. Does not judge
-what comes out; `training.pretrain.evaluate` does.
+what comes out; `training.pretrain.base_eval` does.
 """
 
 import json
@@ -27,6 +27,10 @@ from training.pretrain.config import PretrainConfig
 from training.pretrain.tokens import Stream, batches, fingerprint, read_buckets
 
 CONTEXT = 1024
+
+BUDGET = ("tokens", "minutes", "save_minutes", "measure_minutes")
+"""Settings that a checkpoint does not hold one to."""
+
 MEASURED_ROWS = 64
 """Held-out documents of each bucket that the log's figure is of."""
 
@@ -66,7 +70,9 @@ class _Training:
             raise ValueError(
                 f"the mix names buckets that {data} has not: {', '.join(unknown)}; it has {', '.join(self.buckets)}"
             )
-        self.stamp = {**config.to_dict(), "token_files": fingerprint(data / "train")}
+        # The budget may be changed on the way: a training that gets more or less time than was thought ends well all the same.
+        settings = {key: value for key, value in config.to_dict().items() if key not in BUDGET}
+        self.stamp = {**settings, "token_files": fingerprint(data / "train")}
         self.device = best_device()
         self.dtype = best_dtype(self.device)
         torch.manual_seed(config.seed)
