@@ -1,7 +1,7 @@
 """A key-value cache that grows by chunks, for sampling on a CPU.
 
 transformers' own grows by one token at a time and copies all it holds at every step, which on a CPU with a small model
-was 60-70 % of the time of sampling (LAB.md). Same values, same shapes as far as the model sees. Full attention only:
+was 71 % of the time of sampling (LAB.md, 2026-11-20). Same values, same shapes as far as the model sees. Full attention only:
 where a model has layers of another kind, transformers' own cache is used.
 """
 

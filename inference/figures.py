@@ -58,7 +58,9 @@ def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], S
             "similarity_band": _range(scale.band.get("similarity")),
             "novelty_4gram_band": _range(scale.band.get("novelty_4gram")),
             "words_band": _range(scale.band["words"]),
-            "longest_shared_span": max(scale.band["longest_copied_span"]) if len(run.originals) > 1 else None,
+            "longest_shared_span": int(max(scale.band["longest_copied_span"]))
+            if len(run.originals) > 1
+            else None,
         },
         "contrast": {"style": scale.contrast["style"], "similarity": scale.contrast["similarity"]},
         "base": {

@@ -560,7 +560,7 @@ def test_memorising_is_named_by_what_the_trained_texts_still_cost(train_share: f
     held_out = {"folds": [{"points": points, "steps": 4}] * 2, "minimum": 2}
     words = memorising(metrics_with(2.0, 1.9), held_out)
     assert said in words
-    assert f"cost {train_share:.0%} of what they cost the base, and the one held out 95%" in words
+    assert f"costs {train_share:.0%} of what it cost the base, and the one held out 95%" in words
     assert "takes 4 updates; the held-out curve is lowest at 2." in words
 
 

@@ -1,6 +1,6 @@
 """What went into a run: texts, base, versions, machine. And the fingerprint that tells whether anything changed.
 
-Names no user, host or absolute path. Does not read the run itself.
+Names no user and no host, and no absolute path but that of a base folder the user named so. Does not read the run itself.
 """
 
 import hashlib
@@ -31,6 +31,7 @@ def fingerprint(config: TrainConfig, originals: Sequence[Original], base: Base) 
         "settings": settings,
         "originals": [[o.name, o.sha256] for o in originals],
         "base": base.sha256(),
+        "tokenizer": _digest(base.path, sorted(base.path.glob("tokenizer*"))),
         "versions": versions(),
         "code": _code_digest(),
     }
@@ -95,9 +96,24 @@ def git_commit() -> str | None:
 
 
 def _code_digest() -> str:
-    """One digest of our own source files: a newer version of the program is a changed input too."""
+    """One digest of our own source, word lists and contrast texts: a newer version of the program is a changed input too.
+
+    Not of how the base is made: the base has a hash of its own.
+    """
+    patterns = (
+        "data/**/*.py",
+        "data/lists/*.txt",
+        "data/contrast/*.txt",
+        "inference/**/*.py",
+        "inference/**/*.j2",
+        "training/*.py",
+    )
+    return _digest(_ROOT, [file for pattern in patterns for file in sorted(_ROOT.glob(pattern))])
+
+
+def _digest(root: Path, files: Sequence[Path]) -> str:
+    """Over names below ``root`` and bytes."""
     digest = hashlib.sha256()
-    for package in ("data", "inference", "training"):
-        for file in sorted((_ROOT / package).rglob("*.py")) + sorted((_ROOT / package).rglob("*.j2")):
-            digest.update(file.relative_to(_ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    for file in files:
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

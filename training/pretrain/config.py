@@ -48,6 +48,8 @@ class PretrainConfig:
     """Of AdamW, for embedding and gains."""
     weight_decay: float = 0.3
     """Of the matrices."""
+    compile: bool = False
+    """Fuse operations with torch.compile: needs a C++ compiler on a CPU; sums are rounded otherwise than without."""
     clip: float = 1.0
     z_loss: float = 0.0
     dropout: float = 0.0

@@ -82,6 +82,7 @@ class _Training:
         self.optimizers = _optimizers(self.model, config)
         if config.dropout:
             _drop_residuals(self.model, config)
+        self.forward: Any = torch.compile(self.model, dynamic=True) if config.compile else self.model
         self.state: dict[str, Any] = {"update": 0, "tokens": 0, "seconds": 0.0, "drawn": {}, "measured": 0.0}
         folder.mkdir(parents=True, exist_ok=True)
         self._restore()
@@ -150,7 +151,7 @@ class _Training:
         autocast = torch.autocast(self.device, self.dtype) if self.dtype != torch.float32 else nullcontext()
         with autocast:
             # Padding is on the right, where causal attention never looks back at it from a label.
-            logits = self.model(input_ids=ids.to(self.device)).logits[:, :-1]
+            logits = self.forward(input_ids=ids.to(self.device), use_cache=False).logits[:, :-1]
         wanted = targets[:, 1:].to(self.device)
         keep = wanted != IGNORE
         logits = logits[keep].float()
