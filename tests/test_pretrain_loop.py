@@ -17,7 +17,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from data.dataset import IGNORE
-from training.pretrain.base_eval import longest_shared, obeyed
+from training.pretrain.base_eval import detection, longest_shared, obeyed, unseen
 from training.pretrain.config import PretrainConfig, load_pretrain_config
 from training.pretrain.corpus import Text, write_texts
 from training.pretrain.loop import pretrain, schedule
@@ -272,6 +272,13 @@ def test_longest_shared_is_what_brute_force_finds() -> None:
         return max(runs, default=0)
 
     assert longest_shared(queries, corpus) == [brute(query) for query in queries]
+
+
+def test_the_protagonist_of_an_unseen_vignette_is_found_by_full_name() -> None:
+    found = detection(unseen([ROOT / "tests/vignettes", ROOT / "data/contrast"]))
+    assert found["name"]["n"] > 180
+    assert found["name"]["right"] >= 0.95
+    assert found["occupation"]["right"] > 0.1  # what is shown, or written in other words, counts as wrong
 
 
 def test_what_obeys_a_brief_is_told_by_its_words() -> None:

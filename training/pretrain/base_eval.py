@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 
 from data import atomic
 from data.brief import Brief, parse_vignettes
+from data.detect import detect_brief
 from inference.checkpoints import load
 from inference.likelihood import perplexity
 from inference.novelty import repetition
@@ -41,6 +42,25 @@ def unseen(folders: Sequence[Path]) -> list[tuple[Brief, str]]:
                 length = round(len(text.split()), -1)
                 found.append((Brief.from_dict({**brief.to_dict(), "length": length}), text))
     return found
+
+
+def detection(vignettes: Sequence[tuple[Brief, str]]) -> dict[str, dict[str, float]]:
+    """How often the brief that `data.detect` finds is the gold one, by field and plain comparison of the strings.
+
+    ``right`` is the share of the given fields that were found to the letter, case apart; ``none`` the share not found; ``n``
+    how many were given.
+    """
+    pairs = [(gold.to_dict(), detect_brief(text).to_dict()) for gold, text in vignettes]
+    result = {}
+    for field in ("name", "occupation", "place", "meets"):
+        asked = [
+            (gold[field].casefold(), str(found.get(field, "")).casefold())
+            for gold, found in pairs
+            if field in gold
+        ]
+        right, none = sum(a == b for a, b in asked), sum(not b for _, b in asked)
+        result[field] = {"right": right / len(asked), "none": none / len(asked), "n": len(asked)}
+    return result
 
 
 def bits_per_byte(source: str | Path, texts: Mapping[str, Sequence[str]]) -> dict[str, float]:
@@ -108,7 +128,11 @@ def evaluate_all(config: PretrainConfig, models: Sequence[str]) -> str:
         if text.held_out and len(held_out.setdefault(text.source, [])) < HELD_OUT_TEXTS:
             held_out[text.source].append(text.text)
     trained = [text.text for text in corpus if not text.held_out]
-    pages = []
+    found = detection(vignettes)
+    pages = ["briefs detected, against the gold ones of unseen vignettes"]
+    pages[0] += "".join(
+        f"\n  {f}: right {d['right']:.1%}, none {d['none']:.1%}, of {d['n']:.0f}" for f, d in found.items()
+    )
     for model in models:
         out = (
             Path("runs/base-eval") / Path(model).resolve().parent.name
