@@ -60,7 +60,8 @@ def train(
     if existing == "refresh" and is_run(target):
         if not {o.text for o in Run.open(target).originals} & {o.text for o in originals}:
             raise ValueError(
-                f"{target} is a run of other texts. Give this one a name of its own: make run NAME=..., or --name ..."
+                f"{target} is a run of other texts. Give this one a name of its own (make run NAME=..., or --name ...), "
+                "or remove that folder."
             )
         if progress:
             tqdm.write(f"{target}: inputs, settings or the program have changed; it is made anew")
