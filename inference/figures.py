@@ -47,6 +47,7 @@ def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], S
             "bits_per_byte_tuned": final.corpus.get("bits_per_byte_tuned"),
             "longest_copied_span": {"max": max(spans), "median": statistics.median(spans)},
             "novelty_4gram": _mean_min(novelties) if novelties else {"mean": None, "min": None},
+            "novelty_4gram_equal": {"min": min(_column(final, "novelty_4gram_equal"), default=None)},
             "style": _mean_min(_column(final, "style")),
             "similarity": _mean_min(_column(final, "similarity")),
             "repetition": {"mean": statistics.mean(_column(final, "repetition"))},
@@ -56,7 +57,7 @@ def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], S
         "originals": {
             "style_band": _range(scale.band.get("style")),
             "similarity_band": _range(scale.band.get("similarity")),
-            "novelty_4gram_band": _range(scale.band.get("novelty_4gram")),
+            "novelty_4gram_band": _range(scale.band.get("novelty_4gram_equal")),
             "words_band": _range(scale.band["words"]),
             "longest_shared_span": int(max(scale.band["longest_copied_span"]))
             if len(run.originals) > 1
@@ -68,7 +69,7 @@ def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], S
             "style": _mean_min(_column(floor, "style")),
             "similarity": _mean_min(_column(floor, "similarity")),
             "longest_copied_span": {"max": max(_column(floor, "longest_copied_span"))},
-            "novelty_4gram": {"min": min(_column(floor, "novelty_4gram"), default=None)},
+            "novelty_4gram_equal": {"min": min(_column(floor, "novelty_4gram_equal"), default=None)},
             "ended_by_eos": statistics.mean(row["ended_by_eos"] for row in rows if row["set"] == BASE),
             "verdict": floor.verdict,
         },

@@ -30,7 +30,11 @@ PLOTTED = (
     ),
     ("similarity", "Similarity", "cosine of sentence embeddings: what the text is about, not how; −1 to 1"),
     ("longest_copied_span", "Longest copied span", "words in a row taken from an original"),
-    ("novelty_4gram", "New 4-grams", "share of four-word runs that are in no original; 0 to 1"),
+    (
+        "novelty_4gram_equal",
+        "New 4-grams",
+        "share of four-word runs that are in none of n-1 originals, averaged; 0 to 1",
+    ),
     ("repetition", "Repetition", "share of its own four-word runs that a text repeats; 0 to 1"),
     ("words", "Length", "words"),
 )

@@ -44,7 +44,7 @@ class Scale:
             own = _embedded(originals)  # (R, D)
             band["similarity"] = [float((own[i] @ np.delete(own, i, axis=0).T).mean()) for i in range(n)]
             novelties = [CopyIndex(r).ngram_novelty(o) for o, r in zip(originals, rest, strict=True)]
-            band["novelty_4gram"] = [v for v in novelties if not math.isnan(v)]
+            band["novelty_4gram_equal"] = [v for v in novelties if not math.isnan(v)]
             band["longest_copied_span"] = [float(words) for words in shared_spans(originals)]
         band["stylometry"], zero["stylometry"] = band.get("style", []), zero["style"]
         return cls(originals, {key: values for key, values in band.items() if values}, zero)
@@ -124,7 +124,8 @@ def measure(texts: Sequence[str], scale: Scale, copies: CopyIndex) -> list[dict[
                 "stylometry": float(own_style),
                 "similarity": float(own_content),
                 "longest_copied_span": longest.words if longest else 0,
-                "novelty_4gram": mean([index.ngram_novelty(text) for index in partial]),
+                "novelty_4gram": copies.ngram_novelty(text),
+                "novelty_4gram_equal": mean([index.ngram_novelty(text) for index in partial]),
                 "nearest": copies.nearest(text),
                 "repetition": repetition(text),
                 "words": len(text.split()),

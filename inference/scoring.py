@@ -38,7 +38,8 @@ def score(
       figure under two names; ``style`` is the one to read.
     - ``similarity``: mean cosine (-1..1) of sentence embeddings: what the text is about.
     - ``longest_copied_span``: words in a row that are any original's. ``novelty_4gram``: share (0..1) of 4-grams that are no
-      original's, averaged over every n-1 originals. ``nearest``: the original it shares most with.
+      original's. ``novelty_4gram_equal``: the same against every n-1 originals, averaged, which is how the originals are
+      measured and what the part novelty takes. ``nearest``: the original it shares most with.
     - ``repetition``: share (0..1) of its 4-grams that it has said before. ``words``: number of words.
     - with ``model`` (whatever `load` takes): ``bits_per_byte_tuned``; with ``base``, which a run knows by itself:
       ``bits_per_byte_base``.
@@ -145,10 +146,10 @@ def _novelty(metrics: dict[str, Any], scale: Scale, band: dict[str, list[float]]
     4-grams against the originals' own, squared, for remixes of short pieces."""
     limit = scale.copy_limit
     span = _clip(1 - (metrics["longest_copied_span"] - limit) / (2 * limit))
-    if math.isnan(metrics["novelty_4gram"]):
+    if math.isnan(metrics["novelty_4gram_equal"]):
         return span
-    own = max(min(band.get("novelty_4gram", [1.0])), 1e-9)
-    return float(span * _clip(metrics["novelty_4gram"] / own) ** 2)
+    own = max(min(band.get("novelty_4gram_equal", [1.0])), 1e-9)
+    return float(span * _clip(metrics["novelty_4gram_equal"] / own) ** 2)
 
 
 def _fluency(metrics: dict[str, Any], band: dict[str, list[float]]) -> float:

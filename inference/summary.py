@@ -85,8 +85,8 @@ def table(metrics: dict[str, Any]) -> str:
         ),
         (
             "new 4-grams, least",
-            _number(base["novelty_4gram"]["min"]),
-            _number(samples["novelty_4gram"]["min"]),
+            _number(base["novelty_4gram_equal"]["min"]),
+            _number(samples["novelty_4gram_equal"]["min"]),
             span(originals["novelty_4gram_band"]),
         ),
         (

@@ -470,7 +470,7 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
             "style": {"mean": 0.61},
             "similarity": {"mean": 0.5},
             "longest_copied_span": {"max": 5},
-            "novelty_4gram": {"min": 0.9},
+            "novelty_4gram_equal": {"min": 0.9},
             **samples,
         },
         "originals": {
@@ -484,7 +484,7 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
             "similarity": {"mean": 0.2},
             "n": 8,
             "longest_copied_span": {"max": 4},
-            "novelty_4gram": {"min": 0.95},
+            "novelty_4gram_equal": {"min": 0.95},
             "ended_by_eos": 1.0,
             "verdict": 0.1,
         },
