@@ -16,9 +16,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Brief", "parse_vignettes"]
+__all__ = ["Brief", "parse_vignettes", "read_vignettes"]
 
 FIELDS = ("name", "occupation", "place", "meets", "keywords", "length")
 END = "---"  # the line that ends a header
@@ -165,6 +166,12 @@ def parse_vignettes(text: str) -> list[tuple[Brief, str]]:
         fields = {key: value for key, value in brief.to_dict().items() if not _ABSENT.fullmatch(str(value))}
         found.append((Brief.from_dict(fields), body.strip()))
     return found
+
+
+def read_vignettes(folder: Path) -> list[tuple[Brief, str]]:
+    """`parse_vignettes` of every .txt file in ``folder``, by name; none where there is no such file."""
+    files = sorted(folder.glob("*.txt"))
+    return [record for file in files for record in parse_vignettes(file.read_text(encoding="utf-8"))]
 
 
 def _split(text: str) -> tuple[list[tuple[str, str]], str]:

@@ -124,9 +124,7 @@ def generate(
             f"n, best_of and batch_size must be at least 1, found {n}, {best_of} and {batch_size}"
         )
     checkpoint = load(source, dtype=dtype)
-    if temperature is None and checkpoint.run and not checkpoint.model.generation_config.do_sample:
-        temperature = 0.0  # a run that was told to be greedy
-    decoding = Decoding.choose(checkpoint.model, temperature, top_p, min_p)
+    decoding = _decoding(checkpoint, temperature, top_p, min_p)
     drawing = _Drawing(checkpoint, decoding, seed, normalise(opening or ""), max_new_tokens)
     originals = checkpoint.run.originals if checkpoint.run else []
     copies = CopyIndex([o.text for o in originals], [o.name for o in originals]) if originals else None
@@ -157,9 +155,7 @@ def stream(
 ) -> Iterator[str]:
     """The text of ``generate(source, n=1, ...)`` in pieces as they are drawn, ``opening`` first."""
     checkpoint = load(source, dtype=dtype)
-    if temperature is None and checkpoint.run and not checkpoint.model.generation_config.do_sample:
-        temperature = 0.0  # a run that was told to be greedy
-    decoding = Decoding.choose(checkpoint.model, temperature, top_p, min_p)
+    decoding = _decoding(checkpoint, temperature, top_p, min_p)
     drawing = _Drawing(checkpoint, decoding, seed, normalise(opening or ""), max_new_tokens)
     briefs = _briefs(checkpoint, brief, 1, seed)
     streamer = TextIteratorStreamer(checkpoint.tokenizer, skip_prompt=True, skip_special_tokens=True)
@@ -254,6 +250,14 @@ class _Drawing:
         opening = encode(self.opening, tokenizer)
         before = tokenizer.decode(opening, skip_special_tokens=True)
         return str(tokenizer.decode([*opening, *drawn], skip_special_tokens=True)[len(before) :])
+
+
+def _decoding(
+    checkpoint: Checkpoint, temperature: float | None, top_p: float | None, min_p: float | None
+) -> Decoding:
+    if temperature is None and checkpoint.run and not checkpoint.model.generation_config.do_sample:
+        temperature = 0.0  # a run that was told to be greedy
+    return Decoding.choose(checkpoint.model, temperature, top_p, min_p)
 
 
 def _briefs(

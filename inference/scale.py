@@ -8,7 +8,7 @@ reference more. Gives figures in their own units; `inference.scoring` makes verd
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class Scale:
         """Mean of the originals against the rest; 1, the end of a cosine, when there is only one."""
         return mean(self.band[metric]) if metric in self.band else 1.0
 
-    @property
+    @cached_property
     def copy_limit(self) -> int:
         """Words in a row that may be copied (`inference.novelty.copy_limit`)."""
         return copy_limit(self.originals)

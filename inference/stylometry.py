@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.brief import parse_vignettes
+from data.brief import read_vignettes
 from inference.novelty import words
 
 __all__ = ["FEATURES", "Stylometry", "contrast", "contrast_texts", "features"]
@@ -408,10 +408,10 @@ def _one_event(read: Sequence[_Text]) -> np.ndarray:
 @cache
 def contrast_texts() -> tuple[str, ...]:
     """The committed contrast set, headers left out, by file and place; ValueError where it is missing."""
-    files = sorted(CONTRAST.glob("*.txt"))
-    if not files:
+    found = tuple(text for _, text in read_vignettes(CONTRAST))
+    if not found:
         raise ValueError(f"the contrast set is missing: no .txt file in {CONTRAST}. Get it back from git.")
-    return tuple(text for file in files for _, text in parse_vignettes(file.read_text(encoding="utf-8")))
+    return found
 
 
 @cache

@@ -27,7 +27,7 @@ from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
 from inference.report import write_report
 from inference.runs import NEEDED, Run
-from inference.sampling import generate
+from inference.sampling import generate, stream
 from tests.small import NOIR, ROOT
 from training import TrainConfig, load_config, train
 
@@ -254,6 +254,7 @@ def test_a_greedy_run_is_saved_as_greedy(tiny: Make) -> None:
     assert not settings.do_sample
     assert settings.max_new_tokens == 64
     assert generate(run, seed=1, brief=Brief())[0].text == generate(run, seed=2, brief=Brief())[0].text
+    assert "".join(stream(run, seed=3, brief=Brief())).rstrip() == generate(run, brief=Brief())[0].text
 
 
 def test_the_card_says_what_the_run_says(tiny_run: Path) -> None:

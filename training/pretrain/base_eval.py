@@ -4,6 +4,7 @@ Plain string rules, each with a Wilson interval (Wilson 1927). Does not judge se
 """
 
 import re
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from data import atomic
-from data.brief import Brief, parse_vignettes
+from data.brief import Brief, read_vignettes
 from data.detect import detect_brief
 from inference.checkpoints import load
 from inference.likelihood import perplexity
@@ -20,7 +21,7 @@ from inference.novelty import repetition
 from inference.sampling import Sample, generate
 from inference.stylometry import CONTRAST
 from training.pretrain.config import PretrainConfig
-from training.pretrain.corpus import read_texts
+from training.pretrain.corpus import read_texts, words_of
 from training.pretrain.names import candidates
 
 BRIEFS = 200
@@ -35,13 +36,11 @@ _GRAM = 5
 
 def unseen(folders: Sequence[Path]) -> list[tuple[Brief, str]]:
     """The vignettes in ``folders`` with their gold briefs, asked for at their own length."""
-    found = []
-    for folder in folders:
-        for file in sorted(folder.glob("*.txt")):
-            for brief, text in parse_vignettes(file.read_text("utf-8")):
-                length = round(len(text.split()), -1)
-                found.append((Brief.from_dict({**brief.to_dict(), "length": length}), text))
-    return found
+    return [
+        (Brief.from_dict({**brief.to_dict(), "length": round(len(text.split()), -1)}), text)
+        for folder in folders
+        for brief, text in read_vignettes(folder)
+    ]
 
 
 def detection(vignettes: Sequence[tuple[Brief, str]]) -> dict[str, dict[str, float]]:
@@ -97,14 +96,14 @@ def longest_shared(queries: Sequence[str], corpus: Iterable[str]) -> list[int]:
 
     Runs under five words count as 0. One pass over the corpus, memory in proportion to the queries.
     """
-    split = [re.findall(r"[^\W_]+", text.lower()) for text in queries]
+    split = [words_of(text) for text in queries]
     places: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
     for q, words in enumerate(split):
         for i in range(len(words) - _GRAM + 1):
             places[tuple(words[i : i + _GRAM])].append((q, i))
     longest = [0] * len(queries)
     for text in corpus:
-        words = re.findall(r"[^\W_]+", text.lower())
+        words = words_of(text)
         for j, gram in enumerate(zip(*(words[k:] for k in range(_GRAM)), strict=False)):
             for q, i in places.get(gram, ()):
                 own, n = split[q], _GRAM
@@ -120,8 +119,9 @@ def evaluate_all(config: PretrainConfig, models: Sequence[str]) -> str:
     Test vignettes and contrast set are in the repository; the corpus' own held-out texts and the longest span shared with it
     need the prepared folder, and are left out without it.
     """
-    vignettes = unseen([TEST_VIGNETTES, CONTRAST])
-    held_out = {"vignettes": [text for _, text in unseen([TEST_VIGNETTES])]}
+    tests = unseen([TEST_VIGNETTES])
+    vignettes = [*tests, *unseen([CONTRAST])]
+    held_out = {"vignettes": [text for _, text in tests]}
     texts = Path(config.data) / "texts.jsonl.xz"
     corpus = list(read_texts(texts)) if texts.exists() else []
     for text in corpus:
@@ -179,8 +179,7 @@ def evaluate(
 
 
 def _middle(values: Sequence[int]) -> dict[str, float]:
-    ordered = sorted(values)
-    return {"median": ordered[len(ordered) // 2], "most": ordered[-1]} if ordered else {}
+    return {"median": statistics.median(values), "most": max(values)} if values else {}
 
 
 def show(name: str, figures: Mapping[str, Any]) -> str:

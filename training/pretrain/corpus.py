@@ -16,7 +16,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
-from data.brief import parse_vignettes
+from data.brief import read_vignettes
 from training.pretrain.clean import Cleaned, clean
 
 WHOLE = {"gpt_stories_ai_stories_erc", "slop-score", "tinyfabulist", "vignettes"}
@@ -72,7 +72,7 @@ def build_texts(
     cleaned: list[Cleaned | str] = Parallel(n_jobs=-1, batch_size=64)(delayed(clean)(row[2]) for row in raw)
     banned = {gram for text in forbidden for gram in _grams(text)}
     seen: set[int] = set()
-    kept = list(_vignettes(vignettes))
+    kept = _vignettes(vignettes)
     for (source, key, _, title), found in zip(raw, cleaned, strict=True):
         if isinstance(found, str):
             report[source, found] += 1
@@ -103,13 +103,13 @@ def _corpus(folder: Path) -> Iterator[tuple[str, str, str, str]]:
                 yield row["source"], _digest(row["text"]), row["text"], title
 
 
-def _vignettes(folder: Path) -> Iterator[Text]:
-    files = sorted(folder.glob("**/*.txt"))
-    if not files:
-        raise ValueError(f"no .txt file in {folder}: name the folder of the vignettes with --vignettes")
-    for file in files:
-        for brief, body in parse_vignettes(file.read_text("utf-8")):
-            yield Text("vignettes", _digest(body), body, True, True, False, brief.to_dict())
+def _vignettes(folder: Path) -> list[Text]:
+    found = read_vignettes(folder)
+    if not found:
+        raise ValueError(f"no .txt file in {folder}: name the folder with --set vignettes=FOLDER")
+    return [
+        Text("vignettes", _digest(body), body, True, True, False, brief.to_dict()) for brief, body in found
+    ]
 
 
 def _digest(text: str) -> str:
@@ -120,18 +120,19 @@ def _is_held_out(key: str) -> bool:
     return int.from_bytes(hashlib.sha256(f"held out:{key}".encode()).digest()[:4], "big") < HELD_OUT * 2**32
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """Runs of letters and digits in lower case: what sharing words is counted in."""
     return re.findall(r"[^\W_]+", text.lower())
 
 
 def _grams(text: str) -> set[tuple[str, ...]]:
-    words = _words(text)
+    words = words_of(text)
     return {tuple(words[i : i + SHARED_WORDS]) for i in range(len(words) - SHARED_WORDS + 1)}
 
 
 def _seen_before(text: str, seen: set[int]) -> bool:
     """Whether a third of a text's shingles of 10 words occurred in earlier ones; an eighth of them is looked at."""
-    words = _words(text)
+    words = words_of(text)
     hashes = (
         int.from_bytes(hashlib.blake2b(" ".join(words[i : i + 10]).encode(), digest_size=8).digest(), "big")
         for i in range(len(words) - 9)

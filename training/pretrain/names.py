@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+from data.english import given_names
 from data.lists import entries, words
 
 _CAPITALISED = re.compile(r"(?<=[a-z,;] )([A-Z][a-zà-öø-ÿ]{2,})(?='s\b|\b(?!-))")
@@ -94,18 +95,13 @@ def replace(text: str, mapping: Mapping[str, str]) -> str:
 
 def _is_given(name: str, text: str) -> bool:
     """Listed as a given name, or one that does what people do."""
-    return name.casefold() in _given() or bool(re.search(rf"\b{re.escape(name)} (?:{_DEEDS})\b", text))
+    return name.casefold() in given_names() or bool(re.search(rf"\b{re.escape(name)} (?:{_DEEDS})\b", text))
 
 
 _DEEDS = (
     "said|asked|replied|whispered|smiled|nodded|felt|knew|had|was a|looked|turned|went|saw|took|stood|sat|walked|thought|"
     "could|did|would|laughed|sighed|found|heard|watched|stepped|remembered|reached"
 )
-
-
-@cache
-def _given() -> frozenset[str]:
-    return words("given_f") | words("given_m")
 
 
 def _draw(names: tuple[str, ...], taken: set[str], rng: random.Random) -> str:
