@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from data.dataset import IGNORE
+from training.pretrain.attention import blocked_attention
 from training.pretrain.base_eval import detection, longest_shared, obeyed, unseen
 from training.pretrain.config import PretrainConfig, load_pretrain_config
 from training.pretrain.corpus import Text, write_texts
@@ -300,3 +302,17 @@ def test_what_obeys_a_brief_is_told_by_its_words() -> None:
         "length": False,
         "constant": False,
     }
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 300])
+def test_blocked_attention_is_causal_attention_forward_and_back(length: int) -> None:
+    generator = torch.Generator().manual_seed(length)
+    q, k, v, grad = (torch.randn(2, 3, length, 16, generator=generator).bfloat16() for _ in range(4))
+    exact = [x.double().requires_grad_() for x in (q, k, v)]
+    blocked = [x.clone().requires_grad_() for x in (q, k, v)]
+    wanted = functional.scaled_dot_product_attention(*exact, is_causal=True)
+    found = blocked_attention(None, *blocked)[0].transpose(1, 2)
+    wanted.backward(grad.double())
+    found.backward(grad)
+    for a, b in zip([wanted, *(x.grad for x in exact)], [found, *(x.grad for x in blocked)], strict=True):
+        torch.testing.assert_close(b.double(), a, atol=0.05, rtol=0.05)

@@ -23,13 +23,14 @@ from data import atomic
 from data.bases import resolve
 from data.dataset import IGNORE
 from inference.checkpoints import best_device, best_dtype, load_weights
+from training.pretrain import attention  # noqa: F401  # registers "blocked"
 from training.pretrain.config import PretrainConfig
 from training.pretrain.tokens import Stream, batches, fingerprint, read_buckets
 
 CONTEXT = 1024
 
-BUDGET = ("tokens", "minutes", "save_minutes", "measure_minutes")
-"""Settings that a checkpoint does not hold one to."""
+FREE = ("tokens", "minutes", "save_minutes", "measure_minutes", "compile", "tokens_per_batch")
+"""Settings that a checkpoint does not hold one to: the budget, and what changes a sum by its rounding alone."""
 
 MEASURED_ROWS = 64
 """Held-out documents of each bucket that the log's figure is of."""
@@ -71,7 +72,7 @@ class _Training:
                 f"the mix names buckets that {data} has not: {', '.join(unknown)}; it has {', '.join(self.buckets)}"
             )
         # The budget may be changed on the way: a training that gets more or less time than was thought ends well all the same.
-        settings = {key: value for key, value in config.to_dict().items() if key not in BUDGET}
+        settings = {key: value for key, value in config.to_dict().items() if key not in FREE}
         self.stamp = {**settings, "token_files": fingerprint(data / "train")}
         self.device = best_device()
         self.dtype = best_dtype(self.device)
@@ -80,9 +81,14 @@ class _Training:
         self.model.to(self.device)  # type: ignore[arg-type]  # transformers types `to` as if it took a model
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.optimizers = _optimizers(self.model, config)
+        if self.device == "cpu" and self.dtype == torch.bfloat16 and config.heads == config.kv_heads:
+            self.model.set_attn_implementation("blocked")
         if config.dropout:
             _drop_residuals(self.model, config)
-        self.forward: Any = torch.compile(self.model, dynamic=True) if config.compile else self.model
+        self.hidden: Any = self.model.model
+        self.cost: Any = _cost
+        if config.compile:
+            self.hidden, self.cost = (torch.compile(f, dynamic=True) for f in (self.hidden, _cost))
         self.state: dict[str, Any] = {"update": 0, "tokens": 0, "seconds": 0.0, "drawn": {}, "measured": 0.0}
         folder.mkdir(parents=True, exist_ok=True)
         self._restore()
@@ -147,16 +153,15 @@ class _Training:
             self.save()
 
     def _loss(self, ids: torch.Tensor, targets: torch.Tensor, z_loss: float) -> torch.Tensor:
-        """Summed cross entropy of the labels, (B, T) each; plus the z-loss (PaLM)."""
+        """`_cost` of the labels, (B, T) as ``ids``."""
         autocast = torch.autocast(self.device, self.dtype) if self.dtype != torch.float32 else nullcontext()
         with autocast:
             # Padding is on the right, where causal attention never looks back at it from a label.
-            logits = self.forward(input_ids=ids.to(self.device), use_cache=False).logits[:, :-1]
-        wanted = targets[:, 1:].to(self.device)
-        keep = wanted != IGNORE
-        logits = logits[keep].float()
-        loss = functional.cross_entropy(logits, wanted[keep], reduction="sum")
-        return loss + z_loss * logits.logsumexp(-1).square().sum() if z_loss else loss
+            hidden = self.hidden(input_ids=ids.to(self.device), use_cache=False).last_hidden_state[:, :-1]
+            wanted = targets[:, 1:].to(self.device)
+            keep = wanted != IGNORE
+            logits = self.model.lm_head(hidden[keep])  # type: ignore[operator]
+        return self.cost(logits, wanted[keep], z_loss)
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
@@ -279,6 +284,13 @@ class _swapped:
     def _copy(self, weights: Mapping[str, torch.Tensor]) -> None:
         for name, parameter in self.model.named_parameters():
             parameter.copy_(weights[name])
+
+
+def _cost(logits: torch.Tensor, wanted: torch.Tensor, z_loss: float) -> torch.Tensor:
+    """Summed cross entropy of ``logits`` (N, V) for the tokens ``wanted`` (N,); plus the z-loss (PaLM)."""
+    logits = logits.float()
+    loss = functional.cross_entropy(logits, wanted, reduction="sum")
+    return loss + z_loss * logits.logsumexp(-1).square().sum() if z_loss else loss
 
 
 def schedule(progress: float, config: PretrainConfig) -> float:
