@@ -26,7 +26,7 @@ import numpy as np
 from data.brief import read_vignettes
 from inference.novelty import words
 
-__all__ = ["FEATURES", "Stylometry", "contrast", "contrast_texts", "features"]
+__all__ = ["FEATURES", "FUNCTION_WORDS", "Stylometry", "contrast", "contrast_texts", "features"]
 
 _MEASURES = (
     # Lengths in words.
@@ -92,7 +92,7 @@ _ADVERBS = _set(
 )
 _ADVERBIAL = _PREPOSITIONS | (_SUBORDINATORS - _set("that which who whom whose")) | _ADVERBS
 _VERBS = _PAST | _PRESENT | _MODALS
-_FUNCTION = (
+FUNCTION_WORDS = (
     _PERSONAL | _ARTICLES | _PREPOSITIONS | _COORDINATORS | _SUBORDINATORS | _VERBS | _NEGATION | _ADVERBS
 )
 _IRREGULAR_PASTS = _set(
@@ -208,7 +208,7 @@ def _parts(token: str) -> tuple[str, ...]:
 
 
 def _function(token: str) -> bool:
-    return _parts(token)[0] in _FUNCTION
+    return _parts(token)[0] in FUNCTION_WORDS
 
 
 def _ed(token: str) -> bool:
