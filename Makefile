@@ -24,10 +24,10 @@ unknown := $(filter-out SEEDS NAME CONFIG ARGS MODELS PYTHON,$(foreach v,$(.VARI
 $(if $(unknown),$(error unknown variable: $(unknown); known are SEEDS, NAME, CONFIG, ARGS, MODELS and PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow bench base-eval lint notebooks clean
+.PHONY: help run test slow bench scorer-bench base-eval lint notebooks clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: $(installed) ## fine-tune, sample, score, report into runs/: [SEEDS=folder] [NAME=name] [CONFIG=file] [ARGS="--set key=value"]
 	@set -- run "$$CONFIG" --report --refresh; \
@@ -48,6 +48,9 @@ lint: $(installed) ## check style, formatting and types
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
+
+scorer-bench: $(installed) ## prove the scorer on authors and prompts, and try to game it
+	$(python) -m pytest tests/benchmarks/bench_scorer.py -m "" -s $(ARGS)
 
 base-eval: $(installed) ## measure the base that ships: [MODELS="folder ..."]
 	$(python) -m training base-eval configs/base-cpu.yaml $(MODELS)

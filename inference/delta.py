@@ -7,6 +7,7 @@ Sources: Burrows 2002, "Delta: a measure of stylistic difference and a guide to 
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,20 +23,27 @@ def deltas(texts: Sequence[str], references: Sequence[str]) -> tuple[np.ndarray,
     Relative frequencies of the 150 most frequent words of references and contrast texts, z-scored on these; each text against
     the references' mean. What is scored is not fitted on.
     """
-    fitted = [Counter(word.text for word in words(text)) for text in (*contrast_texts(), *references)]
+    fitted = [_counts(text) for text in (*contrast_texts(), *references)]
     total = Counter[str]()
     for counts in fitted:
         total.update(counts)
-    vocabulary = [word for word, _ in sorted(total.items(), key=lambda item: (-item[1], item[0]))[:MOST_FREQUENT]]
+    vocabulary = [
+        word for word, _ in sorted(total.items(), key=lambda item: (-item[1], item[0]))[:MOST_FREQUENT]
+    ]
     table = np.array([_shares(counts, vocabulary) for counts in fitted])
     mean, sd = table.mean(axis=0), table.std(axis=0)
     sd = np.where(sd > 0, sd, 1)
-    own = np.array([_shares(Counter(w.text for w in words(text)), vocabulary) for text in texts])
+    own = np.array([_shares(_counts(text), vocabulary) for text in texts])
     z = (own.reshape(len(texts), len(vocabulary)) - mean) / sd
     target = (table[-len(references) :].mean(axis=0) - mean) / sd
     norm = np.linalg.norm(z, axis=1) * np.linalg.norm(target)
     cosine = np.divide(z @ target, norm, out=np.zeros(len(z)), where=norm > 0)
     return np.abs(z - target).mean(axis=1), cosine
+
+
+@lru_cache(maxsize=4096)
+def _counts(text: str) -> Counter[str]:
+    return Counter(word.text for word in words(text))
 
 
 def _shares(counts: Counter[str], vocabulary: Sequence[str]) -> list[float]:

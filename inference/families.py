@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from inference.masking import function_words, masked
+from inference.remembered import Remembered
 from inference.stylometry import features
 
 FOLDER = Path(__file__).parent / "style"
@@ -87,8 +88,17 @@ def raw_features(texts: Sequence[str]) -> dict[str, np.ndarray]:
 
 def embed_style(texts: Sequence[str]) -> dict[str, np.ndarray]:
     """Each family's vectors of ``texts``, (N, D), float64."""
+    rows = _joined(texts)
+    ends = np.cumsum([projection.matrix.shape[1] for projection in projections().values()])
+    return dict(zip(projections(), np.split(rows, ends[:-1], axis=1), strict=True))
+
+
+def _project(texts: Sequence[str]) -> np.ndarray:
     raw = raw_features(texts)
-    return {family: projection(raw[family]) for family, projection in projections().items()}
+    return np.hstack([projection(raw[family]) for family, projection in projections().items()])
+
+
+_joined = Remembered(_project)
 
 
 @cache

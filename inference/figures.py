@@ -11,8 +11,9 @@ from typing import Any
 from data.bases import Base
 from data.dataset import encode
 from inference.draws import BASE, FINAL, fold_set
+from inference.imposters import style_votes
 from inference.runs import Run
-from inference.scale import Scale, content, style
+from inference.scale import Scale, content
 from inference.scorecard import Scorecard
 from inference.scoring import score
 
@@ -49,13 +50,18 @@ def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], S
             "novelty_4gram": _mean_min(novelties) if novelties else {"mean": None, "min": None},
             "novelty_4gram_equal": {"min": min(_column(final, "novelty_4gram_equal"), default=None)},
             "style": _mean_min(_column(final, "style")),
+            "stylometry": _mean_min(_column(final, "stylometry")),
             "similarity": _mean_min(_column(final, "similarity")),
             "repetition": {"mean": statistics.mean(_column(final, "repetition"))},
             "words": {"mean": statistics.mean(_column(final, "words"))},
             "verdicts": [text.verdict for text in final.texts],
+            "interval": final.interval,
+            "diversity": final.diversity.get("texts"),
         },
         "originals": {
             "style_band": _range(scale.band.get("style")),
+            "stylometry_band": _range(scale.band.get("stylometry")),
+            "diversity": final.diversity.get("originals"),
             "similarity_band": _range(scale.band.get("similarity")),
             "novelty_4gram_band": _range(scale.band.get("novelty_4gram_equal")),
             "words_band": _range(scale.band["words"]),
@@ -67,6 +73,7 @@ def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], S
         "base": {
             "n": sum(row["set"] == BASE for row in rows),
             "style": _mean_min(_column(floor, "style")),
+            "stylometry": _mean_min(_column(floor, "stylometry")),
             "similarity": _mean_min(_column(floor, "similarity")),
             "longest_copied_span": {"max": max(_column(floor, "longest_copied_span"))},
             "novelty_4gram_equal": {"min": min(_column(floor, "novelty_4gram_equal"), default=None)},
@@ -120,7 +127,7 @@ def cross_fitted(run: Run, texts: dict[str, list[str]]) -> list[dict[str, Any]]:
         others = [o.text for o in run.originals if o.name not in fold["originals"]]
         row: dict[str, Any] = {"original": ", ".join(fold["originals"]), "n": len(samples)}
         for label, compared in (("samples", samples), ("base", texts[BASE]), ("originals", others)):
-            row[f"style_{label}"] = float(style(compared, unseen).mean())
+            row[f"style_{label}"] = float(style_votes(compared, unseen)["style"].mean())
             row[f"similarity_{label}"] = float(content(compared, unseen).mean())
         found.append(row)
     return found

@@ -5,8 +5,8 @@ function words and marks stay as they are. N-grams of what is left follow the ma
 function words and endings; of another language nearly every word is masked, and only marks and layout are left. After
 Stamatatos 2018, "Masking topic-related information to enhance authorship attribution".
 
->>> masked('The old clockmaker sighed: "Not today."')
-'the w w wed : " not w . "'
+>>> masked('The old clockmaker sighed: "Not now."')
+'the w wer wed : " not now . "'
 """
 
 import re

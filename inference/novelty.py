@@ -23,6 +23,7 @@ import math
 import re
 import unicodedata
 from bisect import bisect_right, insort
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -177,6 +178,7 @@ class CopyIndex:
             raise ValueError(f"one name an original: found {len(texts)} texts and {len(self.names)} names.")
         self._documents = [_tokens(text) for text in texts]
         self._ngrams: dict[int, list[set[tuple[str, ...]]]] = {}
+        self._holders: dict[int, Counter[tuple[str, ...]]] = {}
         self._document_of: list[int] = []
         self._automaton = _SuffixAutomaton()
         for number, document in enumerate(self._documents):
@@ -234,15 +236,31 @@ class CopyIndex:
             self._ngrams[n] = [set(_ngrams(document, n)) for document in self._documents]
         return self._ngrams[n]
 
-    def ngram_novelty(self, text: str, n: int = 4) -> float:
+    def ngram_novelty(self, text: str, n: int = 4, *, equal: bool = False) -> float:
         """Share of the text's n-gram tokens that stand in none of the originals: 0 (a copy) to 1.
 
         Tokens: an n-gram that is there three times counts three times. 1 means no n words in a row are
-        shared. NaN for a text of fewer than n words, which has no n-gram to judge; ValueError for n below 1.
+        shared. With ``equal``, the mean of the shares against every choice of all originals but one, as
+        each original can be measured against the others: an n-gram of one original alone is then new in
+        one of these choices. NaN for a text of fewer than n words, which has no n-gram to judge;
+        ValueError for n below 1.
         """
-        known = self._document_ngrams(n)
-        new = [all(ngram not in document for document in known) for ngram in _ngrams(_tokens(text), n)]
-        return sum(new) / len(new) if new else math.nan
+        holders = self._holder_counts(n)
+        found = [holders[ngram] for ngram in _ngrams(_tokens(text), n)]
+        new = sum(count == 0 for count in found)
+        once = sum(count == 1 for count in found) / len(self.names) if equal and len(self.names) > 1 else 0
+        return (new + once) / len(found) if found else math.nan
+
+    def copied_share(self, text: str, min_words: int = 8) -> float:
+        """Share (0..1) of the text's words that lie in copied spans of ``min_words`` words and more."""
+        size = len(_tokens(text))
+        return sum(span.words for span in self.spans(text, min_words)) / size if size else 0.0
+
+    def _holder_counts(self, n: int) -> Counter[tuple[str, ...]]:
+        """In how many originals each n-gram stands."""
+        if n not in self._holders:
+            self._holders[n] = Counter(ngram for document in self._document_ngrams(n) for ngram in document)
+        return self._holders[n]
 
     def nearest(self, text: str) -> str:
         """Name of the original that shares most different 4-grams with `text`.

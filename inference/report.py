@@ -26,7 +26,12 @@ PLOTTED = (
     (
         "style",
         "Style",
-        "cosine of topic-free stylometric features with the originals; higher is nearer, −1 to 1",
+        "share of other authors' texts that a text is less like than like the originals, by features that know no topic; 0 to 1",
+    ),
+    (
+        "stylometry",
+        "Stylometry",
+        "cosine of rhythm, punctuation, speech and word forms with the originals': what no topic can touch; −1 to 1",
     ),
     ("similarity", "Similarity", "cosine of sentence embeddings: what the text is about, not how; −1 to 1"),
     ("longest_copied_span", "Longest copied span", "words in a row taken from an original"),

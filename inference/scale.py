@@ -1,26 +1,37 @@
-"""The scale that the originals make, and the metrics that are read on it.
+"""The metrics of a text that need no language model, and the scale that the originals make of them.
 
-Both ends come from the originals and the contrast texts alone, never from what is scored. The originals are scored
-against n-1 texts, so a new text is scored against every n-1 of them and averaged; otherwise it would have one
-reference more. Gives figures in their own units; `inference.scoring` makes verdicts of them.
+Both ends of the scale come from the originals and the contrast texts alone, never from what is scored. The originals are
+measured against n-1 texts, so a new text is measured against every n-1 of them and averaged where the number matters;
+otherwise it would have one reference more. Gives figures in their own units; `inference.scoring` makes verdicts of them.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
-from inference.novelty import CopyIndex, copy_limit, repetition, shared_spans
+from inference.delta import deltas
+from inference.imposters import style_votes
+from inference.near import near_copied
+from inference.novelty import CopyIndex, copy_limit, repetition
+from inference.remembered import Remembered
 from inference.similarity import embed
+from inference.structure import structure
 from inference.stylometry import contrast, contrast_texts
+
+BAND_OF = 40
+"""Originals that the band is of, evenly spaced, where there are more."""
+
+embedded = Remembered(embed)
+"""Sentence embeddings (N, 384), remembered."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Both ends of every scale, made from the originals and the contrast texts alone, never from what is scored."""
+    """``band``: each original against the others, by metric; ``contrast``: mean of texts that are not in the manner."""
 
     originals: tuple[str, ...]
     band: dict[str, list[float]]
@@ -30,23 +41,16 @@ class Scale:
     @lru_cache(maxsize=8)
     def _of(cls, originals: tuple[str, ...]) -> "Scale":
         n = len(originals)
-        zero = {
-            "style": float(_cosine(_contrast_z(), contrast().z(originals).mean(axis=0)).mean()),
-            "similarity": float((_contrast_embedded() @ _embedded(originals).T).mean()),
-        }
-        band: dict[str, list[float]] = {
-            "words": [float(len(text.split())) for text in originals],
-            "repetition": [repetition(text) for text in originals],
-        }
         if n > 1:
-            rest = [originals[:i] + originals[i + 1 :] for i in range(n)]
-            band["style"] = [float(style([o], r)[0]) for o, r in zip(originals, rest, strict=True)]
-            own = _embedded(originals)  # (R, D)
-            band["similarity"] = [float((own[i] @ np.delete(own, i, axis=0).T).mean()) for i in range(n)]
-            novelties = [CopyIndex(r).ngram_novelty(o) for o, r in zip(originals, rest, strict=True)]
-            band["novelty_4gram_equal"] = [v for v in novelties if not math.isnan(v)]
-            band["longest_copied_span"] = [float(words) for words in shared_spans(originals)]
-        band["stylometry"], zero["stylometry"] = band.get("style", []), zero["style"]
+            chosen = range(0, n, -(-n // BAND_OF))
+            rows = [
+                measure([originals[i]], originals[:i] + originals[i + 1 :], equal=False)[0] for i in chosen
+            ]
+        else:
+            rows = [{**structure(originals[0]), "repetition": repetition(originals[0])}]
+        band = {key: [row[key] for row in rows if _number(row[key])] for key in rows[0]}
+        far = manner(contrast_texts()[::5], originals)
+        zero = {key: float(np.mean(values)) for key, values in far.items()}
         return cls(originals, {key: values for key, values in band.items() if values}, zero)
 
     @classmethod
@@ -55,7 +59,7 @@ class Scale:
         return cls._of(tuple(originals))
 
     def ceiling(self, metric: str) -> float:
-        """Mean of the originals against the rest; 1, the end of a cosine, when there is only one."""
+        """Mean of the originals against the rest; 1, the end of a cosine and of a vote, when there is only one."""
         return mean(self.band[metric]) if metric in self.band else 1.0
 
     @cached_property
@@ -64,42 +68,20 @@ class Scale:
         return copy_limit(self.originals)
 
 
-_EMBEDDINGS: dict[str, np.ndarray] = {}
-_EMBEDDINGS_AT_MOST = 4096
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _embedded(texts: Sequence[str]) -> np.ndarray:
-    """Sentence embeddings, shape (N, D), remembered: folds and final model are scored on the same texts."""
-    unknown = [text for text in dict.fromkeys(texts) if text not in _EMBEDDINGS]
-    if len(_EMBEDDINGS) + len(unknown) > _EMBEDDINGS_AT_MOST:
-        _EMBEDDINGS.clear()
-        unknown = list(dict.fromkeys(texts))
-    _EMBEDDINGS.update(zip(unknown, embed(unknown), strict=True))
-    return np.stack([_EMBEDDINGS[text] for text in texts])
+def stylometric(texts: Sequence[str], references: Sequence[str], *, equal: bool = False) -> np.ndarray:
+    """Stylometric cosine of each text with the mean of the references, shape (N,), -1..1 (`inference.stylometry`).
 
-
-def _contrast_embedded() -> np.ndarray:
-    return _embedded(contrast_texts()[::5])
-
-
-@cache
-def _contrast_z() -> np.ndarray:
-    return contrast().z(contrast_texts())
-
-
-def _subsets(n: int) -> list[list[int]]:
-    """Every choice of n-1 out of n positions; the one position there is when n is 1."""
-    return [[j for j in range(n) if j != i] for i in range(n)] if n > 1 else [[0]]
-
-
-def style(texts: Sequence[str], references: Sequence[str], *, equal: bool = False) -> np.ndarray:
-    """Stylometric cosine of each text with the mean of the references, shape (N,), -1..1.
-
-    With ``equal``, with every n-1 of the references and averaged, as the originals themselves are scored.
+    With ``equal``, with every n-1 of the references and averaged, as the originals themselves are measured.
     """
     z, r = contrast().z(texts), contrast().z(references)
-    chosen = _subsets(len(references)) if equal else [list(range(len(references)))]
-    return np.mean([_cosine(z, r[subset].mean(axis=0)) for subset in chosen], axis=0)
+    n = len(references)
+    leave_out = equal and n > 1
+    targets = [np.delete(r, i, axis=0).mean(axis=0) for i in range(n)] if leave_out else [r.mean(axis=0)]
+    return np.mean([_cosine(z, target) for target in targets], axis=0)
 
 
 def content(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
@@ -107,28 +89,48 @@ def content(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
 
     A mean over references is the same as over every n-1 of them, so it needs no equal form.
     """
-    return (_embedded(texts) @ _embedded(references).T).mean(axis=1)
+    return (embedded(texts) @ embedded(references).T).mean(axis=1)
 
 
-def measure(texts: Sequence[str], scale: Scale, copies: CopyIndex) -> list[dict[str, Any]]:
-    """The metrics of every text but those of a language model; keys and units as in `score`."""
-    references = scale.originals
-    styles, contents = style(texts, references, equal=True), content(texts, references)
-    partial = [CopyIndex([references[j] for j in subset]) for subset in _subsets(len(references))]
+def manner(texts: Sequence[str], references: Sequence[str], *, equal: bool = True) -> dict[str, np.ndarray]:
+    """The metrics that say how near ``texts`` are to ``references``, (N,) each; keys as in `score`."""
+    votes = style_votes(texts, references, equal=equal)
+    burrows, cosine = deltas(texts, references)
+    return {
+        "style": votes.pop("style"),
+        "stylometry": stylometric(texts, references, equal=equal),
+        "similarity": content(texts, references),
+        **{f"style_{family}": values for family, values in votes.items()},
+        "burrows_delta": burrows,
+        "cosine_delta": cosine,
+    }
+
+
+def measure(
+    texts: Sequence[str], references: Sequence[str], copies: CopyIndex | None = None, *, equal: bool = True
+) -> list[dict[str, Any]]:
+    """The metrics of every text but those of a language model; keys and units as in `score`.
+
+    With ``equal``, of new texts against every n-1 of the references; without it, of an original against the n-1 others.
+    """
+    copies = copies or CopyIndex(references)
+    near = manner(texts, references, equal=equal)
     rows = []
-    for text, own_style, own_content in zip(texts, styles, contents, strict=True):
+    for i, text in enumerate(texts):
         longest = copies.longest(text)
         rows.append(
             {
-                "style": float(own_style),
-                "stylometry": float(own_style),
-                "similarity": float(own_content),
+                **{key: float(values[i]) for key, values in near.items()},
                 "longest_copied_span": longest.words if longest else 0,
+                "copied_8": copies.copied_share(text),
+                "near_copied": near_copied(text, references),
                 "novelty_4gram": copies.ngram_novelty(text),
-                "novelty_4gram_equal": mean([index.ngram_novelty(text) for index in partial]),
+                "novelty_4gram_equal": copies.ngram_novelty(text, equal=equal),
+                "novelty_5gram": copies.ngram_novelty(text, 5),
+                "novelty_8gram": copies.ngram_novelty(text, 8),
                 "nearest": copies.nearest(text),
                 "repetition": repetition(text),
-                "words": len(text.split()),
+                **structure(text),
             }
         )
     return rows

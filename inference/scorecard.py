@@ -28,7 +28,8 @@ class Scorecard:
 
     ``verdict`` 0..1 is the mean of the texts' verdicts and ``parts`` the means of theirs; ``band`` gives for a metric the
     originals' own leave-one-out values, ``contrast`` the mean of texts not in the manner, ``corpus`` perplexities over all
-    texts, ``notes`` what a reader must know.
+    texts, ``interval`` 95 % of the verdicts of texts drawn again from these, ``diversity`` the figures of `inference.diversity` of
+    texts and originals at equal number, ``notes`` what a reader must know.
     """
 
     verdict: float
@@ -37,6 +38,8 @@ class Scorecard:
     band: dict[str, list[float]]
     contrast: dict[str, float]
     corpus: dict[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    diversity: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,6 +60,8 @@ class Scorecard:
             "band": self.band,
             "contrast": self.contrast,
             "corpus": {key: _finite(value) for key, value in self.corpus.items()},
+            "interval": self.interval and list(self.interval),
+            "diversity": self.diversity,
             "notes": list(self.notes),
         }
 

@@ -9,12 +9,17 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from data.originals import Original, normalise
 from inference.checkpoints import Checkpoint, load
+from inference.diversity import diversity, expected_nearest
+from inference.imposters import probability
 from inference.likelihood import perplexity
 from inference.novelty import CopyIndex
-from inference.scale import Scale, mean, measure
+from inference.scale import Scale, embedded, mean, measure
 from inference.scorecard import Scorecard, TextScore
+from inference.structure import structure
 
 LOOPING = 0.05
 """Share of repeated 4-grams above the originals' own most at which fluency begins to fall; it is 0 at five times that."""
@@ -26,6 +31,12 @@ default originals cost over twice the originals."""
 CLOSE = 1.5
 """Calibrated style or content above which a text is called suspiciously close."""
 
+NEAR = 0.5
+"""Share of words in near copies, above the originals' own most, at which nothing of novelty is left."""
+
+DRAWS = 2000
+"""Of the bootstrap."""
+
 
 def score(
     texts: Iterable[Any], references: Sequence[Original | str], model: Any = None, *, base: Any = None
@@ -34,26 +45,35 @@ def score(
 
     Each text's ``metrics``:
 
-    - ``style``, ``stylometry``: cosine (-1..1) of topic-free stylometric features, z-scored on the contrast texts. One
-      figure under two names; ``style`` is the one to read.
+    - ``style``: vote (0..1) of `inference.imposters`: the share of other authors' texts that it is less like than it is like
+      the originals; ``style_char``, ``style_masked``, ``style_function``, ``style_stylometry``: the same by family of
+      features. ``stylometry``: cosine (-1..1) of stylometric features, z-scored on the contrast texts: the figure that topic
+      can't touch at all. ``same_hand`` (0..1, with two originals or more): calibrated probability that they are of one hand.
+      ``burrows_delta`` (lower is nearer), ``cosine_delta`` (-1..1): for comparison alone.
     - ``similarity``: mean cosine (-1..1) of sentence embeddings: what the text is about.
-    - ``longest_copied_span``: words in a row that are any original's. ``novelty_4gram``: share (0..1) of 4-grams that are no
-      original's. ``novelty_4gram_equal``: the same against every n-1 originals, averaged, which is how the originals are
-      measured and what the part novelty takes. ``nearest``: the original it shares most with.
-    - ``repetition``: share (0..1) of its 4-grams that it has said before. ``words``: number of words.
+    - ``longest_copied_span``: words in a row that are any original's. ``copied_8``: share (0..1) of its words in copied spans of
+      8 and more; ``near_copied``: in passages that are an original's but for a word here and there. ``novelty_4gram``,
+      ``_5gram``, ``_8gram``: share (0..1) of n-grams that are no original's; ``novelty_4gram_equal``: the same against every
+      n-1 originals, averaged, which is how the originals are measured and what the part novelty takes. ``nearest``: the
+      original it shares most with.
+    - ``repetition``: share (0..1) of its 4-grams that it has said before. ``words``, ``paragraphs``, ``dialogue``,
+      ``protagonist``, ``constant``, ``closed``: see `inference.structure`.
     - with ``model`` (whatever `load` takes): ``bits_per_byte_tuned``; with ``base``, which a run knows by itself:
       ``bits_per_byte_base``.
 
-    ``parts`` (0..1): style and content, calibrated as (x - contrast) / (mean of the originals - contrast); structure, 1
-    within the originals' range of length; the gates novelty and fluency (loops; with a base also text that it finds far
-    less probable than the originals, which is broken: no judge of sense). The verdict is the geometric mean of the first
-    three times both gates. Raises ValueError when there is nothing to score or nothing to score against.
+    ``parts`` (0..1): style and content, calibrated as (x - contrast) / (mean of the originals - contrast); structure, by what
+    the originals are like; diversity, 1 for a text that is as unlike the others scored with it as originals are, at equal
+    number; the gates novelty and fluency (loops; with a base also text that it finds far less probable than the originals,
+    which is broken: no judge of sense). The verdict is the geometric mean of the first four times both gates. A `Sample`'s own
+    word on whether it came to an end is taken, else its last mark. Raises ValueError when there is nothing to score or
+    nothing to score against.
     """
     if isinstance(texts, str):
         raise ValueError("texts must be a list of texts, found one string: put it in brackets")
     if isinstance(references, str):
         raise ValueError("references must be a list of originals, found one string: put it in brackets")
-    bodies = [normalise(t if isinstance(t, str) else t.text) for t in texts]
+    given = list(texts)
+    bodies = [normalise(t if isinstance(t, str) else t.text) for t in given]
     originals = [
         r if isinstance(r, Original) else Original(f"reference {i + 1}", normalise(r))
         for i, r in enumerate(references)
@@ -68,7 +88,11 @@ def score(
         raise ValueError("a reference is empty: remove it")
     scale = Scale.of([o.text for o in originals])
     copies = CopyIndex([o.text for o in originals], [o.name for o in originals])
-    metrics = measure(bodies, scale, copies)
+    metrics = measure(bodies, [o.text for o in originals], copies)
+    for text, row in zip(given, metrics, strict=True):
+        row["closed"] = float(getattr(text, "ended_by_eos", row["closed"]))
+        if "style" in scale.band:
+            row["same_hand"] = float(probability(row["style"], scale.ceiling("style")))
     base_model, tuned_model = _models(model, base)
     corpus: dict[str, float] = {}
     band = dict(scale.band)
@@ -77,12 +101,82 @@ def score(
             corpus |= _add_likelihood(metrics, bodies, checkpoint, label)
     if base_model is not None:
         band["bits_per_byte_base"] = perplexity(scale.originals, base_model)["texts"]["bits_per_byte"]
+    distinct = _distinctness(bodies, metrics, scale)
     scored = tuple(
-        _text_score(body, row, scale, band, copies) for body, row in zip(bodies, metrics, strict=True)
+        _text_score(body, row, scale, band, copies, own)
+        for body, row, own in zip(bodies, metrics, distinct, strict=True)
     )
     parts = {name: mean([t.parts[name] for t in scored]) for name in scored[0].parts}
-    verdict = mean([t.verdict for t in scored])
-    return Scorecard(verdict, parts, scored, band, scale.contrast, corpus, _notes(scale, metrics))
+    verdicts = [t.verdict for t in scored]
+    return Scorecard(
+        verdict=mean(verdicts),
+        parts=parts,
+        texts=scored,
+        band=band,
+        contrast=scale.contrast,
+        corpus=corpus,
+        interval=_interval(verdicts),
+        diversity=_diversity(bodies, metrics, scale),
+        notes=_notes(scale, metrics),
+    )
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """95 % of the means of texts drawn again from these: how much the choice of samples matters, and nothing else does."""
+    if len(values) < 2:
+        return None
+    rng = np.random.default_rng(0)
+    means = rng.choice(np.array(values), (DRAWS, len(values))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _diversity(
+    bodies: Sequence[str], metrics: Sequence[dict[str, Any]], scale: Scale
+) -> dict[str, dict[str, float]]:
+    """Figures of `inference.diversity` of texts and originals, at as many as there are of both."""
+    n = min(len(bodies), len(scale.originals))
+    if n < 2:
+        return {}
+    names = [str(row["protagonist"]) for row in metrics]
+    return {
+        "texts": diversity(embedded(bodies), bodies, names, n),
+        "originals": diversity(embedded(scale.originals), scale.originals, _protagonists(scale), n),
+    }
+
+
+def _protagonists(scale: Scale) -> list[str]:
+    return [str(structure(text)["protagonist"]) for text in scale.originals]
+
+
+def _distinctness(bodies: Sequence[str], metrics: Sequence[dict[str, Any]], scale: Scale) -> list[float]:
+    """How unlike the others each text is, where the originals are 1: nearest other in content, name of the protagonist.
+
+    Never under 1 / (n + 1) for n others: so much of the variety a text is whose every other is the same.
+    """
+    if min(len(bodies), len(scale.originals)) < 2:
+        return [1.0] * len(bodies)
+    n = min(len(scale.originals), len(bodies)) - 1
+    near = _nearest(embedded(bodies), n)
+    own = mean(_nearest(embedded(scale.originals), n))
+    reused = _reuse([str(row["protagonist"]) for row in metrics])
+    own_reused = mean(_reuse(_protagonists(scale)))
+    found = [
+        _clip((1 - a) / max(1 - own, 1e-9)) * _clip((1 - b) / (1 - own_reused) if own_reused < 1 else 1.0)
+        for a, b in zip(near, reused, strict=True)
+    ]
+    return [max(value, 1 / (n + 1)) for value in found]
+
+
+def _nearest(vectors: np.ndarray, n: int) -> list[float]:
+    cosines = vectors @ vectors.T
+    return [expected_nearest(np.delete(cosines[i], i), n) for i in range(len(vectors))]
+
+
+def _reuse(names: Sequence[str]) -> list[float]:
+    """For each, the share of the others that have the same first name."""
+    first = [name.split()[0] if name else "" for name in names]
+    return [(first.count(name) - 1) / (len(first) - 1) if name else 0.0 for name in first]
 
 
 def _notes(scale: Scale, metrics: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -126,26 +220,46 @@ def _calibrated(scale: Scale, metrics: dict[str, Any], part: str) -> float:
 
 
 def _text_score(
-    text: str, metrics: dict[str, Any], scale: Scale, band: dict[str, list[float]], copies: CopyIndex
+    text: str,
+    metrics: dict[str, Any],
+    scale: Scale,
+    band: dict[str, list[float]],
+    copies: CopyIndex,
+    distinct: float,
 ) -> TextScore:
-    words = metrics["words"]
     parts = {
         "style": _clip(_calibrated(scale, metrics, "style")),
         "content": _clip(_calibrated(scale, metrics, "content")),
-        "structure": _clip(min(words / min(band["words"]), max(band["words"]) / max(words, 1))),
+        "structure": _structure(metrics, band),
+        "diversity": distinct,
         "novelty": _novelty(metrics, scale, band),
         "fluency": _fluency(metrics, band),
     }
-    manner = (parts["style"] * parts["content"] * parts["structure"]) ** (1 / 3)
+    manner = (parts["style"] * parts["content"] * parts["structure"] * parts["diversity"]) ** (1 / 4)
     verdict = manner * parts["novelty"] * parts["fluency"]
     return TextScore(text, verdict, parts, metrics, tuple(copies.spans(text)))
 
 
+def _structure(metrics: dict[str, Any], band: dict[str, list[float]]) -> float:
+    """Length, 1 within the originals' range and else the ratio to its nearer end, times the geometric mean of four:
+    paragraphs, the same way; share of speech, 1 within the range and 0 at half a text from it; a protagonist throughout and
+    an end, each 1 or, if the text lacks what the originals have, less by half of their share that has it."""
+    length, paragraphs = (
+        _clip(min(metrics[key] / max(min(band[key]), 1e-9), max(band[key]) / max(metrics[key], 1e-9)))
+        for key in ("words", "paragraphs")
+    )
+    speech = band["dialogue"]
+    spoken = _clip(1 - 2 * max(min(speech) - metrics["dialogue"], metrics["dialogue"] - max(speech)))
+    kept = [1 - mean(band[key]) * (1 - metrics[key]) / 2 for key in ("constant", "closed")]
+    return length * float(math.prod([paragraphs, spoken, *kept]) ** (1 / 4))
+
+
 def _novelty(metrics: dict[str, Any], scale: Scale, band: dict[str, list[float]]) -> float:
-    """From the originals' own longest shared span, falling to nothing at three times that; times the share of new
-    4-grams against the originals' own, squared, for remixes of short pieces."""
+    """From the originals' own longest shared span, falling to nothing at three times that; times what is left by near
+    copies; times the share of new 4-grams against the originals' own, squared, for remixes of short pieces."""
     limit = scale.copy_limit
     span = _clip(1 - (metrics["longest_copied_span"] - limit) / (2 * limit))
+    span *= _clip(1 - (metrics["near_copied"] - max(band.get("near_copied", [0.0]))) / NEAR)
     if math.isnan(metrics["novelty_4gram_equal"]):
         return span
     own = max(min(band.get("novelty_4gram_equal", [1.0])), 1e-9)

@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -349,6 +349,11 @@ def features(text: str) -> np.ndarray:
 
     Shares are 0 to 1, rates per 100 words, lengths in words or letters. All zero for a text without words.
     """
+    return _remembered_vector(text).copy()
+
+
+@lru_cache(maxsize=4096)
+def _remembered_vector(text: str) -> np.ndarray:
     return _vector(_Text(text))
 
 

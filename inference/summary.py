@@ -72,6 +72,12 @@ def table(metrics: dict[str, Any]) -> str:
             span(originals["style_band"]),
         ),
         (
+            "stylometry",
+            f"{base['stylometry']['mean']:.2f}",
+            f"{samples['stylometry']['mean']:.2f}",
+            span(originals["stylometry_band"]),
+        ),
+        (
             "similarity",
             f"{base['similarity']['mean']:.2f}",
             f"{samples['similarity']['mean']:.2f}",
@@ -123,7 +129,7 @@ def limits(n: int) -> list[str]:
         f"{few} too few for significance: the folds are printed as points, with no error bar.",
         "The final model was trained on all originals, so it has no held-out score; the models of the folds, each with "
         "fewer texts, stand in for it.",
-        "Style is a cosine of surface habits. A text can have it and make no sense; only reading tells. blind.html is "
+        "Style is a vote on surface habits. A text can have it and make no sense; only reading tells. blind.html is "
         "made for that.",
         "MAUVE and other distances between distributions are not printed: at this number of texts they say nothing.",
         "The base's own probability is a check for broken text, not a judge of sense, and the tuned model is its child.",

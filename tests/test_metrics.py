@@ -8,10 +8,13 @@ import pytest
 
 from data.originals import load_originals
 from inference.checkpoints import load
+from inference.delta import deltas
+from inference.imposters import style_votes
 from inference.likelihood import perplexity
 from inference.metrics import NAMES, load_metric
 from inference.novelty import CopyIndex
-from inference.scale import content, style
+from inference.scale import content, stylometric
+from inference.structure import structure
 from inference.stylometry import contrast_texts
 from tests.small import ROOT, SEEDS
 
@@ -67,8 +70,24 @@ def test_similarity_and_style_equal_the_direct_functions() -> None:
     assert found["similarities"] == pytest.approx(content(TEXTS, ORIGINALS).tolist(), abs=1e-5)
     assert found["similarity"] == pytest.approx(content(TEXTS, ORIGINALS).mean(), abs=1e-5)
     found = load_metric("style").compute(predictions=TEXTS, originals=ORIGINALS)
-    assert found["styles"] == pytest.approx(style(TEXTS, ORIGINALS, equal=True).tolist())
-    assert found["style"] == pytest.approx(style(TEXTS, ORIGINALS, equal=True).mean())
+    assert found["styles"] == pytest.approx(style_votes(TEXTS, ORIGINALS, equal=True)["style"].tolist())
+    assert found["style"] == pytest.approx(style_votes(TEXTS, ORIGINALS, equal=True)["style"].mean())
+
+
+def test_the_other_metrics_equal_the_direct_functions() -> None:
+    found = load_metric("stylometry").compute(predictions=TEXTS, originals=ORIGINALS)
+    assert found["stylometries"] == pytest.approx(stylometric(TEXTS, ORIGINALS, equal=True).tolist())
+    found = load_metric("delta").compute(predictions=TEXTS, originals=ORIGINALS)
+    burrows, cosine = deltas(TEXTS, ORIGINALS)
+    assert found["burrows_deltas"] == pytest.approx(burrows.tolist())
+    assert found["cosine_delta"] == pytest.approx(cosine.mean())
+    found = load_metric("structure").compute(predictions=TEXTS)
+    assert found["texts"] == [structure(text) for text in TEXTS]
+    assert found["words"] == pytest.approx(sum(len(text.split()) for text in TEXTS) / 3)
+    found = load_metric("diversity").compute(predictions=ORIGINALS, originals=ORIGINALS)
+    assert found["n"] == 4
+    assert found["texts"] == found["originals"]
+    assert 1 < found["texts"]["vendi"] < 4
 
 
 def test_metrics_combine_and_each_takes_what_it_needs() -> None:
@@ -89,7 +108,7 @@ def test_texts_added_one_after_another_count_together() -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("perplexty", "did you mean 'perplexity'"), ("bleu", "there are novelty, perplexity")],
+    [("perplexty", "did you mean 'perplexity'"), ("bleu", "there are delta, diversity")],
 )
 def test_an_unknown_name_is_met_with_the_known_ones(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -10,7 +10,7 @@ import json
 import lzma
 import random
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +85,13 @@ def read_excerpts(corpus: Path, seed: int = 0) -> list[Excerpt]:
         )
         rng.shuffle(titles)
         # From as many titles as there are before any comes again.
-        seen: dict[str, int] = defaultdict(int)
-        order = sorted(
-            titles, key=lambda pair: (seen.__setitem__(pair[0], seen[pair[0]] + 1), seen[pair[0]])[1]
-        )
-        own = []
-        for title, text in order:
+        seen: Counter[str] = Counter()
+        turns = []
+        for title, text in titles:
+            turns.append((seen[title], title, text))
+            seen[title] += 1
+        own: list[Excerpt] = []
+        for _, title, text in sorted(turns, key=lambda turn: turn[0]):
             piece = _excerpt(text, rng)
             if piece:
                 own.append(Excerpt(author, title, piece))

@@ -1,7 +1,7 @@
 """Our metrics as modules of the `evaluate` library, loaded from disk: no hub, from any working directory.
 
 Each folder beside this file holds one module under its own name. They only translate: the computing is in
-`inference.likelihood`, `inference.scoring` and `inference.novelty`, so that there is one definition of each figure.
+modules of `inference`, so that there is one definition of each figure.
 """
 
 import difflib
@@ -10,15 +10,15 @@ from typing import Any
 
 _HERE = Path(__file__).parent
 
-NAMES = ("novelty", "perplexity", "similarity", "style")
+NAMES = ("delta", "diversity", "novelty", "perplexity", "similarity", "structure", "style", "stylometry")
 """The metrics there are."""
 
 
 def load_metric(name: str) -> Any:
     """The ``evaluate`` module ``name``, to be used as ``load_metric(name).compute(predictions=[...], ...)``.
 
-    "perplexity" takes ``model``; the others take ``originals`` (a list of strings). Values a text come as lists, and the
-    corpus figure beside them. Raises ValueError for a name that is not in `NAMES`.
+    "perplexity" takes ``model``, "structure" nothing more; the others take ``originals`` (a list of strings). Values a text
+    come as lists, and the corpus figure beside them. Raises ValueError for a name that is not in `NAMES`.
     """
     if name not in NAMES:
         near = difflib.get_close_matches(name, NAMES, n=1)

@@ -160,7 +160,7 @@ class _Training:
             hidden = self.hidden(input_ids=ids.to(self.device), use_cache=False).last_hidden_state[:, :-1]
             wanted = targets[:, 1:].to(self.device)
             keep = wanted != IGNORE
-            logits = self.model.lm_head(hidden[keep])  # type: ignore[operator]
+            logits = self.model.lm_head(hidden[keep])
         return self.cost(logits, wanted[keep], z_loss)
 
     @torch.no_grad()

@@ -1,15 +1,16 @@
-"""Style: cosine of topic-free stylometric features with the originals', z-scored on contrast texts (-1..1).
+"""Style: the share (0..1) of other authors' texts that a text is less like than it is like the originals.
 
-Scored against every n-1 of the originals and averaged, as the originals are themselves: see `inference.stylometry`."""
+An imposters vote over four families of topic-free features; scored against every n-1 of the originals and averaged, as the
+originals are themselves: see `inference.imposters`."""
 
 from typing import Any
 
 import datasets
 import evaluate
 
-from inference.scale import style
+from inference.imposters import style_votes
 
-_CITATION = "Burrows 2002, Delta: a measure of stylistic difference and a guide to likely authorship."
+_CITATION = "Kestemont et al. 2016, Authenticating the writings of Julius Caesar. Koppel and Winter 2014."
 _INPUTS = """predictions: list of str. originals: list of str.
 
 Returns style (mean) and styles (one a text)."""
@@ -27,5 +28,5 @@ class Style(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[str], originals: list[str], **kwargs: Any) -> dict[str, Any]:
-        styles = style(predictions, originals, equal=True).tolist()
+        styles = style_votes(predictions, originals, equal=True)["style"].tolist()
         return {"style": sum(styles) / len(styles), "styles": styles}

@@ -1,0 +1,36 @@
+"""Burrows's Delta (0 and up, lower is nearer) and cosine delta (-1..1) with the mean of the originals: yardsticks.
+
+mean |z(text) - z(originals)| and the cosine of the two, over the 150 most frequent words: see `inference.delta`."""
+
+from typing import Any
+
+import datasets
+import evaluate
+
+from inference.delta import deltas
+
+_CITATION = "Burrows 2002, Delta: a measure of stylistic difference and a guide to likely authorship."
+_INPUTS = """predictions: list of str. originals: list of str.
+
+Returns burrows_delta and cosine_delta (means), burrows_deltas and cosine_deltas (one a text)."""
+
+
+class Delta(evaluate.Metric):
+    """The `evaluate` face of the metric; keyword arguments meant for others are ignored, so that it combines."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=__doc__ or "",
+            citation=_CITATION,
+            inputs_description=_INPUTS,
+            features=datasets.Features({"predictions": datasets.Value("string")}),
+        )
+
+    def _compute(self, predictions: list[str], originals: list[str], **kwargs: Any) -> dict[str, Any]:
+        burrows, cosine = (values.tolist() for values in deltas(predictions, originals))
+        return {
+            "burrows_delta": sum(burrows) / len(burrows),
+            "cosine_delta": sum(cosine) / len(cosine),
+            "burrows_deltas": burrows,
+            "cosine_deltas": cosine,
+        }
