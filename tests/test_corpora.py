@@ -44,7 +44,7 @@ def test_noir_goes_from_texts_to_scores(tiny_run: Path) -> None:
     assert all(sample.scores["nearest"] in {o.name for o in run.originals} for sample in samples)
     card = score(samples, run.originals, model=run.path)
     assert 0 <= card.verdict <= 1
-    assert set(card.parts) == {"style", "content", "structure", "novelty", "fluency"}
+    assert set(card.parts) == {"style", "content", "structure", "diversity", "novelty", "fluency"}
     for text in card.texts:
         assert {
             "style",

@@ -27,9 +27,9 @@ def test_masking_takes_the_subject_and_leaves_the_manner() -> None:
     assert masked(text) == 'the w wer , in N since # , wed : " not today . " ¶ N — nothing w .'
     other = text.replace("clockmaker", "beekeeper").replace("Lisbon", "Bergen").replace("Rain", "Snow")
     assert masked(other) == masked(text)
-    assert function_words(text) == "the in since not nothing"
+    assert function_words(text) == "the in since not today nothing"
     assert masked("") == masked(" \n ") == ""
-    assert masked("one\ntwo\n\nthree") == "one / w ¶ w"
+    assert masked("one\ntwo\n\nthree") == "one / two ¶ w"
 
 
 @settings(max_examples=200, deadline=None)

@@ -339,7 +339,7 @@ def test_the_report_shows_every_final_sample_whole(tiny_run: Path) -> None:
 
 def test_the_report_has_a_plot_for_each_metric_and_the_curves_of_each_fold(tiny_run: Path) -> None:
     source = (tiny_run / "report.html").read_text("utf-8")
-    assert source.count("<svg ") == 7
+    assert source.count("<svg ") == 8
     for original in Run.open(tiny_run).originals:
         assert original.name in source
     assert "steps used" in source
@@ -468,6 +468,7 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
             "n": 8,
             "ended_by_eos": 0.75,
             "style": {"mean": 0.61},
+            "stylometry": {"mean": 0.51},
             "similarity": {"mean": 0.5},
             "longest_copied_span": {"max": 5},
             "novelty_4gram_equal": {"min": 0.9},
@@ -475,12 +476,14 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
         },
         "originals": {
             "style_band": [0.7, 0.9] if tuned else None,
+            "stylometry_band": [0.6, 0.8] if tuned else None,
             "similarity_band": [0.4, 0.6] if tuned else None,
             "novelty_4gram_band": [0.97, 0.99] if tuned else None,
             "longest_shared_span": 6 if tuned else None,
         },
         "base": {
             "style": {"mean": 0.3},
+            "stylometry": {"mean": 0.1},
             "similarity": {"mean": 0.2},
             "n": 8,
             "longest_copied_span": {"max": 4},

@@ -192,10 +192,10 @@ def _calibrate(
         for author in sorted(set(authors[strangers])):
             refs, tested = _parted([int(i) for i in strangers if authors[i] == author], excerpts, rng)
             # Other people for a person and other models for a model: the rest would be too easy.
-            peers = [
-                int(i) for i in strangers if authors[i] != author and _model(authors[i]) == _model(author)
-            ]
-            rows = tested + rng.sample(peers, len(tested))
+            strange = [int(i) for i in strangers if authors[i] != author]
+            peers = [i for i in strange if _model(authors[i]) == _model(author)] or strange
+            others = rng.sample(peers, min(len(tested), len(peers)))
+            rows = tested + others
 
             def vote(
                 rows: list[int], refs: list[int], spaces: Any = spaces, vectors: Any = vectors
@@ -210,7 +210,7 @@ def _calibrate(
             found = vote(rows, refs)
             votes += found.tolist()
             above += (found - own).tolist()
-            same += [True] * len(tested) + [False] * len(tested)
+            same += [True] * len(tested) + [False] * len(others)
     curve = LogisticRegression(C=np.inf).fit(np.array(above)[:, None], same)
     return {
         "auc": float(roc_auc_score(same, votes)),
