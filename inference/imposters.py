@@ -68,7 +68,7 @@ def _votes(texts: np.ndarray, target: np.ndarray, background: np.ndarray) -> np.
     total = np.zeros(len(texts))
     for _ in range(ROUNDS):
         half = rng.permutation(len(target))[: len(target) // 2]
-        imposters = _unit(pool[np.ix_(rng.choice(len(pool), IMPOSTERS, replace=False), half)])
+        imposters = _unit(pool[np.ix_(rng.choice(len(pool), min(IMPOSTERS, len(pool)), replace=False), half)])
         rows = _unit(texts[:, half])
         total += ((rows @ _unit(target[None, half]).T) > (rows @ imposters.T)).mean(axis=1)
     return total / ROUNDS
