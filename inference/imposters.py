@@ -22,6 +22,9 @@ NEAREST = 0.5
 WEIGHTS = {"char": 1.0, "masked": 1.0, "function": 0.5, "stylometry": 2.0}
 """What each family's vote weighs in the sum."""
 
+SOFT = 0.05
+"""Added to both sides of the odds of a vote."""
+
 SUBSETS = 8
 """Most choices of n-1 references that equal scoring takes the mean of; of many references they hardly differ."""
 
@@ -78,11 +81,18 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
+def log_odds(votes: np.ndarray | float) -> np.ndarray:
+    """Log odds of votes, softened so that 0 and 1 are finite: near its ends a step of a vote weighs more."""
+    votes = np.asarray(votes)
+    return np.log((votes + SOFT) / (1 + SOFT - votes))
+
+
 def probability(votes: np.ndarray, own: float) -> np.ndarray:
     """How probable it is that text and references are of one hand, 0..1, from a text's vote and ``own``, the mean vote of the
-    references against the others of them: a logistic curve fitted on authors of the corpus, as often the same as not.
+    references against the others of them: a logistic curve through the difference of their log odds, fitted on authors of the
+    corpus, as often the same as not.
 
     It was fitted with four references of one author each; references that differ among themselves make it lenient.
     """
     slope, offset = learned()["calibration"]
-    return 1 / (1 + np.exp(-(slope * (np.asarray(votes) - own) + offset)))
+    return 1 / (1 + np.exp(-(slope * (log_odds(votes) - log_odds(own)) + offset)))

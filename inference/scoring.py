@@ -8,6 +8,7 @@ draw samples, and does not judge sense: a text without meaning can score well.
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def score(
         if checkpoint is not None:
             corpus |= _add_likelihood(metrics, bodies, checkpoint, label)
     if base_model is not None:
-        band["bits_per_byte_base"] = perplexity(scale.originals, base_model)["texts"]["bits_per_byte"]
+        band["bits_per_byte_base"] = _own_bits(base_model, scale.originals)
     distinct = _distinctness(bodies, metrics, scale)
     scored = tuple(
         _text_score(body, row, scale, band, copies, own)
@@ -192,6 +193,17 @@ def _notes(scale: Scale, metrics: Sequence[dict[str, Any]]) -> tuple[str, ...]:
             "are to each other"
         )
     return tuple(notes)
+
+
+_OWN_BITS: WeakKeyDictionary[Checkpoint, dict[tuple[str, ...], list[float]]] = WeakKeyDictionary()
+
+
+def _own_bits(base: Checkpoint, originals: tuple[str, ...]) -> list[float]:
+    """Bits per byte of each original, remembered as long as ``base`` is in use: every call with it asks for them."""
+    known = _OWN_BITS.setdefault(base, {})
+    if originals not in known:
+        known[originals] = perplexity(originals, base)["texts"]["bits_per_byte"]
+    return known[originals]
 
 
 def _models(model: Any, base: Any) -> tuple[Checkpoint | None, Checkpoint | None]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from data import atomic
 from inference.families import FAMILIES, FOLDER, Projection, counted, shares, standardised, vectorizer
-from inference.imposters import votes_in
+from inference.imposters import log_odds, votes_in
 from inference.stylometry import features
 from training.pretrain.clean import clean
 
@@ -181,7 +181,7 @@ def _calibrate(
     rng = random.Random(seed)
     names = sorted(set(authors))
     rng.shuffle(names)
-    above: list[float] = []  # votes less the references' own
+    above: list[float] = []  # log odds of votes, less those of the references' own
     votes: list[float] = []
     same: list[bool] = []
     for known in (set(names[::2]), set(names[1::2])):
@@ -209,7 +209,7 @@ def _calibrate(
             own = np.mean([vote([r], [o for o in refs if o != r]) for r in refs])
             found = vote(rows, refs)
             votes += found.tolist()
-            above += (found - own).tolist()
+            above += (log_odds(found) - log_odds(float(own))).tolist()
             same += [True] * len(tested) + [False] * len(others)
     curve = LogisticRegression(C=np.inf).fit(np.array(above)[:, None], same)
     return {
