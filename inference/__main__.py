@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "--run", help="run directory: its originals are the references, its model and base give perplexities"
     )
     score.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    score.add_argument("--html", type=Path, help="also write a page with the figures and the marked texts")
     score.set_defaults(work=_score)
 
     report = commands.add_parser(
@@ -148,6 +149,14 @@ def _score(options: argparse.Namespace) -> None:
         from inference.runs import Run
 
         card = score(texts, Run.open(options.run).originals, model=options.run)
+    if options.html is not None:
+        from data import atomic
+        from inference.pages import score_page
+
+        atomic.write_text(
+            options.html, score_page(card, ", ".join(Path(file).stem for file in options.files))
+        )
+        print(f"page: {options.html}", file=sys.stderr)
     ended = [row["ended_by_eos"] for file in options.files for row in _rows(file) if "ended_by_eos" in row]
     if options.json:
         extra = {"ended_by_eos": sum(ended) / len(ended)} if ended else {}

@@ -6,6 +6,7 @@ Draws nothing and writes nothing.
 
 import statistics
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from data.bases import Base
@@ -20,15 +21,17 @@ from inference.scoring import score
 
 def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Scorecard, Scorecard]:
     """(metrics but for the seconds, scorecard of the final model's samples, scorecard of the base's samples)."""
-    texts = {name: [row["text"] for row in rows if row["set"] == name and row["text"]] for name in _sets(run)}
+    sets = {name: [row for row in rows if row["set"] == name and row["text"]] for name in _sets(run)}
+    texts = {name: [row["text"] for row in of] for name, of in sets.items()}
     for name in (FINAL, BASE):
         if not texts[name]:
             raise ValueError(
                 f"all samples of the {name} model are empty: it ends a text before it begins. Look at the originals "
                 "with `python -m data check`, or choose another base."
             )
-    final = score(texts[FINAL], run.originals, model=run.path)
-    floor = score(texts[BASE], run.originals, base=run.base_source)
+    # With what they say of their own end: a text that was cut off after a full stop has none.
+    final = score([SimpleNamespace(**row) for row in sets[FINAL]], run.originals, model=run.path)
+    floor = score([SimpleNamespace(**row) for row in sets[BASE]], run.originals, base=run.base_source)
     scale = Scale.of([original.text for original in run.originals])
     drawn = [row for row in rows if row["set"] == FINAL]
     spans = _column(final, "longest_copied_span")

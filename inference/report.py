@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from data import atomic
 from data.bases import EMBEDDED
 from inference import plots
 from inference.draws import FINAL, draw_samples, write_blind
 from inference.figures import figures
 from inference.novelty import CopiedSpan
+from inference.pages import render
 from inference.runs import Run
 from inference.sampling import mark_spans
 from inference.scorecard import Scorecard
@@ -66,12 +65,12 @@ def write_report(path: str | Path, *, redraw: bool = False, progress: bool = Fal
         "score": round(time.perf_counter() - before, 2),
     }
     metrics["seconds"] = {**seconds, "total": round(sum(seconds.values()), 2)}
-    page = _environment().get_template("report.html.j2").render(**_content(run, rows, metrics, final, floor))
+    page = render("report.html.j2", **_content(run, rows, metrics, final, floor))
     texts = [row["text"] for row in rows if row["set"] == FINAL]
     entries = write_blind(
         run.path, [original.text for original in run.originals], texts, int(run.config["seed"])
     )
-    blind = _environment().get_template("blind.html.j2").render(name=run.name, entries=entries)
+    blind = render("blind.html.j2", name=run.name, entries=entries)
     atomic.write_text(run.path / "blind.html", blind)
     atomic.write_text(run.path / "report.html", page)
     atomic.write_json(run.path / "metrics.json", _jsonable(metrics))
@@ -119,18 +118,6 @@ def _content(
         "notes": final.notes,
         "embedded": run.base.path == EMBEDDED,
     }
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["band"] = lambda values: f"{values[0]:.2f} to {values[1]:.2f}" if values else ""
-    return environment
 
 
 def _jsonable(value: Any) -> Any:

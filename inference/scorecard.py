@@ -11,6 +11,36 @@ if TYPE_CHECKING:
     import pandas
 
 
+EXPLAINED = {
+    "style": "share of other authors' texts that it is less like than like the originals, by features that know no topic; 0 to 1",
+    "style_char": "the same vote by character 3- to 5-grams of the text without its content words",
+    "style_masked": "the same by runs of one to three words, content words masked",
+    "style_function": "the same by function words",
+    "style_stylometry": "the same by rhythm, layout, punctuation and word forms",
+    "stylometry": "cosine of rhythm, layout, punctuation and word forms with the originals'; -1 to 1",
+    "same_hand": "probability that text and originals are of one hand, as often so as not; 0 to 1",
+    "burrows_delta": "Burrows's Delta, for comparison; lower is nearer",
+    "cosine_delta": "cosine delta, for comparison; -1 to 1",
+    "similarity": "cosine of sentence embeddings: what it is about; inside the originals' range is the aim",
+    "longest_copied_span": "words in a row as in an original",
+    "copied_8": "share of its words in copied spans of eight words and more",
+    "near_copied": "share of its words in passages that are an original's but for a word here and there",
+    "novelty_4gram": "share of runs of four words that are in no original",
+    "novelty_4gram_equal": "the same against all originals but one, averaged: as the originals are measured",
+    "novelty_5gram": "share of runs of five words that are in no original",
+    "novelty_8gram": "share of runs of eight words that are in no original",
+    "repetition": "share of its runs of four words that it has said before",
+    "words": "length",
+    "paragraphs": "number of paragraphs",
+    "dialogue": "share of words in quotation marks",
+    "constant": "1 where the protagonist's first name stands in the first and the last third",
+    "closed": "1 where it comes to an end",
+    "bits_per_byte_base": "how improbable the untuned base finds it; high is broken text",
+    "bits_per_byte_tuned": "how improbable the tuned model finds it",
+}
+"""Each metric in a line, for a reader who knows none of them."""
+
+
 @dataclass(frozen=True)
 class TextScore:
     """One text's figures. ``verdict`` and ``parts`` are 0..1, ``metrics`` in their own units (see `score`)."""

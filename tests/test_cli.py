@@ -1,5 +1,6 @@
 """The command lines: quick to help, plain about what went wrong, and together the whole way from texts to a score."""
 
+import html
 import json
 import re
 import shutil
@@ -15,7 +16,8 @@ import training.job
 from data.__main__ import main as data_main
 from inference.__main__ import main as inference_main
 from inference.runs import Run
-from tests.small import NOIR, ROOT
+from inference.scorecard import EXPLAINED
+from tests.small import NOIR, ROOT, SEEDS
 from training.__main__ import main as training_main
 
 COMMANDS = {
@@ -408,3 +410,19 @@ def test_the_check_of_the_noir_texts_finds_nothing_dropped(capsys: pytest.Captur
     assert "documents               4 (4 folds)" in said
     assert "tokens dropped          0" in said
     assert "end-of-text labels      4 of 4 documents" in said
+
+
+def test_scores_go_to_a_page_that_escapes_what_is_the_users(tmp_path: Path) -> None:
+    text = tmp_path / "mine.txt"
+    text.write_text("She sat & waited. <script>alert(1)</script>\n\nThe rain had stopped.", "utf-8")
+    page = tmp_path / "scores.html"
+    done = python("-m", "inference", "score", str(text), "--references", str(SEEDS), "--html", str(page))
+    assert done.returncode == 0, done.stderr
+    source = page.read_text("utf-8")
+    assert "<script" not in source
+    assert "&lt;script&gt;alert(1)" in source
+    for metric, line in EXPLAINED.items():
+        if not metric.startswith("bits_per_byte"):  # no model was named
+            assert f"<td>{metric}</td>" in source
+            assert html.escape(line, quote=True).replace("&#x27;", "&#39;") in source
+    assert not re.search(r"https?://", source)
