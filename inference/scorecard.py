@@ -52,7 +52,7 @@ class TextScore:
     copied_spans: tuple[CopiedSpan, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scorecard:
     """What `score` returns.
 
@@ -119,6 +119,10 @@ class Scorecard:
             contrast = _short(self.contrast[metric]) if metric in self.contrast else "-"
             rows.append((metric, _short(sum(numbers) / len(numbers)), own, contrast))
         return rows
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={value:.2f}" for name, value in self.parts.items())
+        return f"Scorecard(verdict={self.verdict:.2f}, {parts}, texts={len(self.texts)})"
 
     def __str__(self) -> str:
         lines = [f"{'':<24}{'texts':>10}{'originals':>20}{'contrast':>10}"]

@@ -266,6 +266,8 @@ def test_html_and_text_show_the_figures_and_escape_what_is_the_users(held_out: l
         assert metric in str(card)
     assert f"verdict {card.verdict:.2f}" in page
     assert f"verdict {card.verdict:.2f}" in str(card)
+    assert repr(held_out[0]).startswith(f"Scorecard(verdict={card.verdict:.2f}, style=")
+    assert len(repr(held_out[0])) < 200
 
 
 def test_copied_spans_are_given_with_their_places() -> None:
