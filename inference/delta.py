@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from inference.novelty import words
-from inference.stylometry import contrast_texts
+from inference.stylometry import contrast_texts, cosine
 
 MOST_FREQUENT = 150
 
@@ -36,9 +36,7 @@ def deltas(texts: Sequence[str], references: Sequence[str]) -> tuple[np.ndarray,
     own = np.array([_shares(_counts(text), vocabulary) for text in texts])
     z = (own.reshape(len(texts), len(vocabulary)) - mean) / sd
     target = (table[-len(references) :].mean(axis=0) - mean) / sd
-    norm = np.linalg.norm(z, axis=1) * np.linalg.norm(target)
-    cosine = np.divide(z @ target, norm, out=np.zeros(len(z)), where=norm > 0)
-    return np.abs(z - target).mean(axis=1), cosine
+    return np.abs(z - target).mean(axis=1), cosine(z, target)
 
 
 @lru_cache(maxsize=4096)

@@ -12,6 +12,7 @@ Stamatatos 2018, "Masking topic-related information to enhance authorship attrib
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 from inference.stylometry import FUNCTION_WORDS
 
@@ -38,6 +39,7 @@ def _kept(word: str) -> bool:
     return word in KEPT or word.split("'")[0] in KEPT
 
 
+@lru_cache(maxsize=4096)  # two families of features ask for it
 def masked(text: str) -> str:
     """The distorted text, its tokens parted by single spaces; "" for a text without any."""
     return " ".join(_tokens(_plain(text)))

@@ -20,7 +20,7 @@ from inference.novelty import CopyIndex, copy_limit, repetition
 from inference.remembered import Remembered
 from inference.similarity import embed
 from inference.structure import structure
-from inference.stylometry import contrast, contrast_texts
+from inference.stylometry import contrast, contrast_texts, cosine
 
 BAND_OF = 40
 """Originals that the band is of, evenly spaced, where there are more."""
@@ -67,6 +67,11 @@ class Scale:
         """Words in a row that may be copied (`inference.novelty.copy_limit`)."""
         return copy_limit(self.originals)
 
+    @cached_property
+    def protagonists(self) -> tuple[str, ...]:
+        """Each original's protagonist, "" where none is found."""
+        return tuple(str(structure(text)["protagonist"]) for text in self.originals)
+
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
@@ -81,7 +86,7 @@ def stylometric(texts: Sequence[str], references: Sequence[str], *, equal: bool 
     n = len(references)
     leave_out = equal and n > 1
     targets = [np.delete(r, i, axis=0).mean(axis=0) for i in range(n)] if leave_out else [r.mean(axis=0)]
-    return np.mean([_cosine(z, target) for target in targets], axis=0)
+    return np.mean([cosine(z, target) for target in targets], axis=0)
 
 
 def content(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
@@ -95,14 +100,14 @@ def content(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
 def manner(texts: Sequence[str], references: Sequence[str], *, equal: bool = True) -> dict[str, np.ndarray]:
     """The metrics that say how near ``texts`` are to ``references``, (N,) each; keys as in `score`."""
     votes = style_votes(texts, references, equal=equal)
-    burrows, cosine = deltas(texts, references)
+    burrows, cosine_delta = deltas(texts, references)
     return {
         "style": votes.pop("style"),
         "stylometry": stylometric(texts, references, equal=equal),
         "similarity": content(texts, references),
         **{f"style_{family}": values for family, values in votes.items()},
         "burrows_delta": burrows,
-        "cosine_delta": cosine,
+        "cosine_delta": cosine_delta,
     }
 
 
@@ -134,11 +139,6 @@ def measure(
             }
         )
     return rows
-
-
-def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    norm = np.linalg.norm(a, axis=-1) * np.linalg.norm(b)
-    return np.divide(a @ b, norm, out=np.zeros(len(a)), where=norm > 0)
 
 
 def mean(values: Sequence[float]) -> float:

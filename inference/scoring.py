@@ -20,7 +20,6 @@ from inference.likelihood import perplexity
 from inference.novelty import CopyIndex
 from inference.scale import Scale, embedded, mean, measure
 from inference.scorecard import Scorecard, TextScore
-from inference.structure import structure
 
 LOOPING = 0.05
 """Share of repeated 4-grams above the originals' own most at which fluency begins to fall; it is 0 at five times that."""
@@ -142,12 +141,8 @@ def _diversity(
     names = [str(row["protagonist"]) for row in metrics]
     return {
         "texts": diversity(embedded(bodies), bodies, names, n),
-        "originals": diversity(embedded(scale.originals), scale.originals, _protagonists(scale), n),
+        "originals": diversity(embedded(scale.originals), scale.originals, scale.protagonists, n),
     }
-
-
-def _protagonists(scale: Scale) -> list[str]:
-    return [str(structure(text)["protagonist"]) for text in scale.originals]
 
 
 def _distinctness(bodies: Sequence[str], metrics: Sequence[dict[str, Any]], scale: Scale) -> list[float]:
@@ -161,7 +156,7 @@ def _distinctness(bodies: Sequence[str], metrics: Sequence[dict[str, Any]], scal
     near = _nearest(embedded(bodies), n)
     own = mean(_nearest(embedded(scale.originals), n))
     reused = _reuse([str(row["protagonist"]) for row in metrics])
-    own_reused = mean(_reuse(_protagonists(scale)))
+    own_reused = mean(_reuse(scale.protagonists))
     found = [
         _clip((1 - a) / max(1 - own, 1e-9)) * _clip((1 - b) / (1 - own_reused) if own_reused < 1 else 1.0)
         for a, b in zip(near, reused, strict=True)

@@ -26,7 +26,7 @@ import numpy as np
 from data.brief import read_vignettes
 from inference.novelty import words
 
-__all__ = ["FEATURES", "FUNCTION_WORDS", "Stylometry", "contrast", "contrast_texts", "features"]
+__all__ = ["FEATURES", "FUNCTION_WORDS", "Stylometry", "contrast", "contrast_texts", "cosine", "features"]
 
 _MEASURES = (
     # Lengths in words.
@@ -396,10 +396,14 @@ class Stylometry:
         """
         if isinstance(texts, str) or isinstance(references, str) or not len(references):
             raise ValueError("style takes a list of texts and a list of at least one reference.")
-        target = self.z(references).mean(axis=0)  # (F,)
-        z = self.z(texts)  # (N, F)
-        norms = np.linalg.norm(z, axis=1) * np.linalg.norm(target)  # (N,)
-        return np.clip((z @ target) / np.where(norms > 0, norms, 1), -1, 1)
+        return np.clip(cosine(self.z(texts), self.z(references).mean(axis=0)), -1, 1)
+
+
+def cosine(rows: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Cosine of each of ``rows`` (N, F) with ``target`` (F,), shape (N,); 0 where either is zero."""
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(target)
+    found: np.ndarray = (rows @ target) / np.where(norms > 0, norms, 1)
+    return found
 
 
 def _one_event(read: Sequence[_Text]) -> np.ndarray:

@@ -65,23 +65,14 @@ def table(metrics: dict[str, Any]) -> str:
 
     rows = [
         ("", "base", "tuned", "originals"),
-        (
-            "style",
-            f"{base['style']['mean']:.2f}",
-            f"{samples['style']['mean']:.2f}",
-            span(originals["style_band"]),
-        ),
-        (
-            "stylometry",
-            f"{base['stylometry']['mean']:.2f}",
-            f"{samples['stylometry']['mean']:.2f}",
-            span(originals["stylometry_band"]),
-        ),
-        (
-            "similarity",
-            f"{base['similarity']['mean']:.2f}",
-            f"{samples['similarity']['mean']:.2f}",
-            span(originals["similarity_band"]),
+        *(
+            (
+                key,
+                f"{base[key]['mean']:.2f}",
+                f"{samples[key]['mean']:.2f}",
+                span(originals[f"{key}_band"]),
+            )
+            for key in ("style", "stylometry", "similarity")
         ),
         (
             "longest copied span",

@@ -96,7 +96,7 @@ def git_commit() -> str | None:
 
 
 def _code_digest() -> str:
-    """One digest of our own source, word lists and contrast texts: a newer version of the program is a changed input too.
+    """One digest of our own source, word lists, contrast texts and learned style: a newer version of the program is a changed input too.
 
     Not of how the base is made: the base has a hash of its own.
     """
@@ -106,6 +106,8 @@ def _code_digest() -> str:
         "data/contrast/*.txt",
         "inference/**/*.py",
         "inference/**/*.j2",
+        "inference/style/*.json",
+        "inference/style/*.safetensors",
         "training/*.py",
     )
     return _digest(_ROOT, [file for pattern in patterns for file in sorted(_ROOT.glob(pattern))])

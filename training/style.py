@@ -6,12 +6,10 @@ What is kept is numbers: n-grams of masked text, weights, and vectors of some ex
 judge: `make scorer-bench` does, on other authors.
 """
 
-import json
-import lzma
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from inference.families import FAMILIES, FOLDER, Projection, counted, shares, st
 from inference.imposters import log_odds, votes_in
 from inference.stylometry import features
 from training.pretrain.clean import clean
+from training.pretrain.corpus import read_rows
 
 SIZES = {"char": 2000, "masked": 800, "function": 250}
 """N-grams of each family: the most frequent ones."""
@@ -67,16 +66,10 @@ def fit_style(corpus: Path, out: Path = FOLDER, seed: int = 0) -> dict[str, floa
 def read_excerpts(corpus: Path, seed: int = 0) -> list[Excerpt]:
     """Excerpts of every author who has enough of them."""
     works: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    files = sorted(corpus.glob("*.jsonl.xz"))
-    if not files:
-        raise ValueError(f"no .jsonl.xz file in {corpus}: name the folder of the corpus with --corpus")
-    for file in files:
-        with lzma.open(file, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                row = json.loads(line)
-                author = f"model {row['generator']}" if "generator" in row else row["author"]
-                title = row.get("title", str(len(works[author])))
-                works[author][title].append(row["text"])
+    for row in read_rows(corpus):
+        author = f"model {row['generator']}" if "generator" in row else row["author"]
+        title = row.get("title", str(len(works[author])))
+        works[author][title].append(row["text"])
     rng = random.Random(seed)
     found = []
     for author, names in sorted(_merged(list(works)).items()):
@@ -195,19 +188,8 @@ def _calibrate(
             strange = [int(i) for i in strangers if authors[i] != author]
             peers = [i for i in strange if _model(authors[i]) == _model(author)] or strange
             others = rng.sample(peers, min(len(tested), len(peers)))
-            rows = tested + others
-
-            def vote(
-                rows: list[int], refs: list[int], spaces: Any = spaces, vectors: Any = vectors
-            ) -> np.ndarray:
-                return votes_in(
-                    spaces,
-                    {f: v[rows] for f, v in vectors.items()},
-                    {f: v[refs].mean(axis=0, keepdims=True) for f, v in vectors.items()},
-                )["style"]
-
-            own = np.mean([vote([r], [o for o in refs if o != r]) for r in refs])
-            found = vote(rows, refs)
+            own = np.mean([_vote(spaces, vectors, [r], [o for o in refs if o != r]) for r in refs])
+            found = _vote(spaces, vectors, tested + others, refs)
             votes += found.tolist()
             above += (log_odds(found) - log_odds(float(own))).tolist()
             same += [True] * len(tested) + [False] * len(others)
@@ -219,6 +201,15 @@ def _calibrate(
         "slope": float(curve.coef_[0, 0]),
         "offset": float(curve.intercept_[0]),
     }
+
+
+def _vote(
+    spaces: Mapping[str, Projection], vectors: Mapping[str, np.ndarray], rows: list[int], refs: list[int]
+) -> np.ndarray:
+    """Votes of ``rows`` for the mean of ``refs``, both of ``vectors``."""
+    own = {family: space[rows] for family, space in vectors.items()}
+    targets = {family: space[refs].mean(axis=0, keepdims=True) for family, space in vectors.items()}
+    return votes_in(spaces, own, targets)["style"]
 
 
 def _model(author: str) -> bool:

@@ -1,4 +1,4 @@
-"""Can the scorer be trusted? Six authors on ten shared prompts, told apart by four references each; and eleven ways of gaming it.
+"""Can the scorer be trusted? Six authors on ten shared prompts, told apart by four references each; and ten ways of gaming it.
 
 Prints the tables of the README. A, B and C were used in development, D, E and F not. In every trial the references are four
 texts of an author, the positives the author's six others; the negatives the other authors' texts on other prompts than the
@@ -45,7 +45,7 @@ def authors() -> dict[str, list[str]]:
         texts = [path.read_text("utf-8").strip() for path in sorted((FOLDER / author).glob("*.txt"))]
         cut = [re.split(r"(?<=[.!?])\s+", text) for text in texts]
         uses = Counter(sentence for sentences in cut for sentence in set(sentences))
-        refrains = [sentence for sentence, count in uses.items() if count > 1 and len(uses) > 1]
+        refrains = [sentence for sentence, count in uses.items() if count > 1]
         for i, text in enumerate(texts):
             for refrain in sorted(refrains, key=len, reverse=True):
                 if len(refrain.split()) > 4 or refrain == "Dark.":

@@ -92,15 +92,20 @@ def build_texts(
 
 def _corpus(folder: Path) -> Iterator[tuple[str, str, str, str]]:
     """(source, id, raw text, author and title or "")."""
+    for row in read_rows(folder):
+        title = f"{row.get('author', '')}|{row['title']}" if row.get("title") else ""
+        yield row["source"], _digest(row["text"]), row["text"], title
+
+
+def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a corpus, a folder of .jsonl.xz, file by file; ValueError where there is none."""
     files = sorted(folder.glob("*.jsonl.xz"))
     if not files:
         raise ValueError(f"no .jsonl.xz file in {folder}: name the folder of the corpus with --corpus")
     for file in files:
         with lzma.open(file, "rt", encoding="utf-8") as lines:
             for line in lines:
-                row = json.loads(line)
-                title = f"{row.get('author', '')}|{row['title']}" if row.get("title") else ""
-                yield row["source"], _digest(row["text"]), row["text"], title
+                yield json.loads(line)
 
 
 def _vignettes(folder: Path) -> list[Text]:

@@ -4,10 +4,8 @@ mean |z(text) - z(originals)| and the cosine of the two, over the 150 most frequ
 
 from typing import Any
 
-import datasets
-import evaluate
-
 from inference.delta import deltas
+from inference.metrics import face
 
 _CITATION = "Burrows 2002, Delta: a measure of stylistic difference and a guide to likely authorship."
 _INPUTS = """predictions: list of str. originals: list of str.
@@ -15,17 +13,7 @@ _INPUTS = """predictions: list of str. originals: list of str.
 Returns burrows_delta and cosine_delta (means), burrows_deltas and cosine_deltas (one a text)."""
 
 
-class Delta(evaluate.Metric):
-    """The `evaluate` face of the metric; keyword arguments meant for others are ignored, so that it combines."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-        )
-
+class Delta(face.Face):
     def _compute(self, predictions: list[str], originals: list[str], **kwargs: Any) -> dict[str, Any]:
         burrows, cosine = (values.tolist() for values in deltas(predictions, originals))
         return {

@@ -4,11 +4,9 @@ exp(entropy of the eigenvalues of the similarities / n), at as many texts as the
 
 from typing import Any
 
-import datasets
-import evaluate
-
 from data.detect import detect_brief
 from inference.diversity import diversity
+from inference.metrics import face
 from inference.scale import embedded
 
 _CITATION = "Friedman and Dieng 2023, The Vendi score: a diversity evaluation metric for machine learning."
@@ -17,17 +15,7 @@ _INPUTS = """predictions: list of str. originals: list of str.
 Returns n, texts and originals (vendi 1..n; names, openings, endings: shares 0..1 of distinct ones)."""
 
 
-class Diversity(evaluate.Metric):
-    """The `evaluate` face of the metric; keyword arguments meant for others are ignored, so that it combines."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-        )
-
+class Diversity(face.Face):
     def _compute(self, predictions: list[str], originals: list[str], **kwargs: Any) -> dict[str, Any]:
         n = min(len(predictions), len(originals))
         found: dict[str, Any] = {"n": n}

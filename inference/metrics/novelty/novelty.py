@@ -4,9 +4,7 @@ Words folded by case and punctuation; a text under four words has no 4-gram nove
 
 from typing import Any
 
-import datasets
-import evaluate
-
+from inference.metrics import face
 from inference.novelty import CopyIndex
 
 _CITATION = "McCoy et al. 2023, How much do language models copy from their training data? (RAVEN)."
@@ -15,17 +13,7 @@ _INPUTS = """predictions: list of str. originals: list of str.
 Returns longest_copied_span (the most), novelty_4gram (mean), and both as lists: longest_copied_spans, novelties_4gram."""
 
 
-class Novelty(evaluate.Metric):
-    """The `evaluate` face of the metric; keyword arguments meant for others are ignored, so that it combines."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-        )
-
+class Novelty(face.Face):
     def _compute(self, predictions: list[str], originals: list[str], **kwargs: Any) -> dict[str, Any]:
         index = CopyIndex(originals)
         longest = [span.words if (span := index.longest(text)) else 0 for text in predictions]

@@ -6,10 +6,8 @@ BOS (else the end-of-text token), overlapping windows, each token scored once, t
 
 from typing import Any
 
-import datasets
-import evaluate
-
 from inference.likelihood import perplexity
+from inference.metrics import face
 
 _CITATION = "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks."
 _INPUTS = """predictions: list of str. model: run directory, model folder, "embedded" or hub id. batch_size: rows at once.
@@ -17,17 +15,7 @@ _INPUTS = """predictions: list of str. model: run directory, model folder, "embe
 Returns perplexity, bits_per_byte, nll, tokens, bytes, end_nll of the corpus, and the same under "texts" as lists."""
 
 
-class Perplexity(evaluate.Metric):
-    """The `evaluate` face of the metric; keyword arguments meant for others are ignored, so that it combines."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-        )
-
+class Perplexity(face.Face):
     def _compute(
         self, predictions: list[str], model: Any = "embedded", batch_size: int = 8, **kwargs: Any
     ) -> dict[str, Any]:

@@ -4,9 +4,7 @@ Measures what a text is about and hardly its manner: see `inference.similarity`.
 
 from typing import Any
 
-import datasets
-import evaluate
-
+from inference.metrics import face
 from inference.scale import content
 
 _CITATION = "Reimers and Gurevych 2019, Sentence-BERT: sentence embeddings using Siamese BERT-networks."
@@ -15,17 +13,7 @@ _INPUTS = """predictions: list of str. originals: list of str.
 Returns similarity (mean) and similarities (one a text)."""
 
 
-class Similarity(evaluate.Metric):
-    """The `evaluate` face of the metric; keyword arguments meant for others are ignored, so that it combines."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-        )
-
+class Similarity(face.Face):
     def _compute(self, predictions: list[str], originals: list[str], **kwargs: Any) -> dict[str, Any]:
         similarities = content(predictions, originals).tolist()
         return {"similarity": sum(similarities) / len(similarities), "similarities": similarities}

@@ -4,9 +4,7 @@ Rules of thumb for English prose: see `inference.structure`."""
 
 from typing import Any
 
-import datasets
-import evaluate
-
+from inference.metrics import face
 from inference.structure import structure
 
 _CITATION = "Rules of this project."
@@ -15,17 +13,7 @@ _INPUTS = """predictions: list of str.
 Returns words, paragraphs, dialogue, constant and closed (means) and texts (a dictionary for each text)."""
 
 
-class Structure(evaluate.Metric):
-    """The `evaluate` face of the metric; keyword arguments meant for others are ignored, so that it combines."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-        )
-
+class Structure(face.Face):
     def _compute(self, predictions: list[str], **kwargs: Any) -> dict[str, Any]:
         rows = [structure(text) for text in predictions]
         keys = ("words", "paragraphs", "dialogue", "constant", "closed")

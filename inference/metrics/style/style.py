@@ -5,10 +5,8 @@ originals are themselves: see `inference.imposters`."""
 
 from typing import Any
 
-import datasets
-import evaluate
-
 from inference.imposters import style_votes
+from inference.metrics import face
 
 _CITATION = "Kestemont et al. 2016, Authenticating the writings of Julius Caesar. Koppel and Winter 2014."
 _INPUTS = """predictions: list of str. originals: list of str.
@@ -16,17 +14,7 @@ _INPUTS = """predictions: list of str. originals: list of str.
 Returns style (mean) and styles (one a text)."""
 
 
-class Style(evaluate.Metric):
-    """The `evaluate` face of the metric; keyword arguments meant for others are ignored, so that it combines."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-        )
-
+class Style(face.Face):
     def _compute(self, predictions: list[str], originals: list[str], **kwargs: Any) -> dict[str, Any]:
         styles = style_votes(predictions, originals, equal=True)["style"].tolist()
         return {"style": sum(styles) / len(styles), "styles": styles}

@@ -4,9 +4,7 @@ cos(z(text), mean of z(originals)), against every n-1 of the originals and avera
 
 from typing import Any
 
-import datasets
-import evaluate
-
+from inference.metrics import face
 from inference.scale import stylometric
 
 _CITATION = "Evert et al. 2017, Understanding and explaining Delta measures for authorship attribution."
@@ -15,17 +13,7 @@ _INPUTS = """predictions: list of str. originals: list of str.
 Returns stylometry (mean) and stylometries (one a text)."""
 
 
-class Stylometry(evaluate.Metric):
-    """The `evaluate` face of the metric; keyword arguments meant for others are ignored, so that it combines."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.Value("string")}),
-        )
-
+class Stylometry(face.Face):
     def _compute(self, predictions: list[str], originals: list[str], **kwargs: Any) -> dict[str, Any]:
         cosines = stylometric(predictions, originals, equal=True).tolist()
         return {"stylometry": sum(cosines) / len(cosines), "stylometries": cosines}
