@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from scipy.stats import binomtest
 
 from data import atomic
@@ -32,6 +33,9 @@ HELD_OUT_TEXTS = 100
 TEST_VIGNETTES = Path(__file__).parents[2] / "tests" / "vignettes"
 
 _GRAM = 5
+_BITS = 24
+_LAST = np.uint64((1 << _BITS) - 1)
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: spreads small numbers over all bits
 
 
 def unseen(folders: Sequence[Path]) -> list[tuple[Brief, str]]:
@@ -97,20 +101,34 @@ def longest_shared(queries: Sequence[str], corpus: Iterable[str]) -> list[int]:
     Runs under five words count as 0. One pass over the corpus, memory in proportion to the queries.
     """
     split = [words_of(text) for text in queries]
-    places: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
+    known = {word: i for i, word in enumerate(dict.fromkeys(word for words in split for word in words), start=1)}
+    places: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for q, words in enumerate(split):
-        for i in range(len(words) - _GRAM + 1):
-            places[tuple(words[i : i + _GRAM])].append((q, i))
+        for i, key in enumerate(_keys(words, known)):
+            places[int(key)].append((q, i))
+    # A look-up of the keys' last bits sorts out nearly every run of the corpus before Python sees it.
+    marked = np.zeros(1 << _BITS, dtype=bool)
+    marked[np.fromiter(places, dtype=np.uint64, count=len(places)) & _LAST] = True
     longest = [0] * len(queries)
     for text in corpus:
         words = words_of(text)
-        for j, gram in enumerate(zip(*(words[k:] for k in range(_GRAM)), strict=False)):
-            for q, i in places.get(gram, ()):
-                own, n = split[q], _GRAM
-                while i + n < len(own) and j + n < len(words) and own[i + n] == words[j + n]:
+        keys = _keys(words, known)
+        for j in np.flatnonzero(marked[keys & _LAST]):
+            for q, i in places.get(int(keys[j]), ()):
+                own, n = split[q][i:], 0
+                while n < len(own) and j + n < len(words) and own[n] == words[j + n]:
                     n += 1
-                longest[q] = max(longest[q], n)
+                longest[q] = max(longest[q], n if n >= _GRAM else 0)
     return longest
+
+
+def _keys(words: Sequence[str], known: Mapping[str, int]) -> np.ndarray:
+    """A 64-bit key of every run of `_GRAM` words, uint64 (N,); words outside ``known`` are all alike."""
+    ids = np.fromiter((known.get(word, 0) for word in words), dtype=np.uint64, count=len(words))
+    keys = np.zeros(max(0, len(words) - _GRAM + 1), dtype=np.uint64)
+    for k in range(_GRAM):
+        keys = keys * _ODD + ids[k : k + len(keys)]  # modulo 2**64
+    return keys ^ (keys >> np.uint64(32))
 
 
 def evaluate_all(config: PretrainConfig, models: Sequence[str]) -> str:
