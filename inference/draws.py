@@ -1,4 +1,4 @@
-"""Draws a run's samples: of the final model, of the untuned base for the floor, and of each fold's model.
+"""Draws a run's samples: of the final model, of the untuned base for the floor, of the control, and of each fold's model.
 
 Writes samples.jsonl, every draw in it, none selected. Does not score; `inference.figures` does.
 """
@@ -21,8 +21,8 @@ from inference.novelty import CopyIndex, copy_limit
 from inference.runs import Run
 from inference.sampling import Sample, generate, measured, refusal
 
-FINAL, BASE = "final", "base"
-"""The sets of samples that every run has; those of fold i are called `fold_set(i)`."""
+FINAL, BASE, CONTROL = "final", "base", "control"
+"""The sets of samples that a run has, the control's where one was tuned; those of fold i are called `fold_set(i)`."""
 
 WORTH_A_PROCESS = 1000
 """Steps of sampling, all sets together, that take longer than starting processes for them."""
@@ -46,10 +46,10 @@ class _Set:
 def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
     """Draw all sets of ``run``, write samples.jsonl and return its rows.
 
-    Final model and base get the same briefs and the same randomness, so their difference is the tuning's. A row is
+    Final model, base and control get the same briefs and the same randomness, so their difference is the tuning's. A row is
     `Sample.to_dict` plus ``set``, ``chosen`` (all are), ``remark`` (what speaks against showing it, or None) and
-    ``seconds`` (its share of the time that all took). Of fold models whose weights are gone, the rows drawn before are
-    kept.
+    ``seconds`` (its share of the time that all took). Of fold models and a control whose weights are gone, the rows drawn
+    before are kept.
     """
     config = run.config
     texts = [original.text for original in run.originals]
@@ -72,7 +72,7 @@ def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
             bar.update(len(samples))
     seconds = round((time.perf_counter() - started) / sum(map(len, drawn.values())), 3)
     rows = []
-    for name in (FINAL, BASE, *(fold_set(fold["index"]) for fold in run.held_out["folds"])):
+    for name in (FINAL, BASE, CONTROL, *(fold_set(fold["index"]) for fold in run.held_out["folds"])):
         if name in drawn:
             rows += [_row(name, measured(sample, copies), limit, seconds) for sample in drawn[name]]
         else:
@@ -86,6 +86,9 @@ def _sets(run: Run) -> list[_Set]:
     seed, per_fold = int(run.config["seed"]), int(run.config["samples_per_fold"])
     briefs = draw_briefs([original.text for original in run.originals], int(run.config["samples"]), seed)
     sets = [_Set(FINAL, run.path, briefs, seed), _Set(BASE, run.base_source, briefs, seed)]
+    if (run.control_folder / "model").exists():
+        few = draw_briefs([o.text for o in run.originals], int(run.config["samples_control"]), seed)
+        sets.append(_Set(CONTROL, run.control_folder / "model", few, seed))
     for fold in run.held_out["folds"] if per_fold else []:
         folder = run.fold_folder(fold["index"]) / "model"
         if folder.exists():

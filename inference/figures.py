@@ -11,16 +11,19 @@ from typing import Any
 
 from data.bases import Base
 from data.dataset import encode
-from inference.draws import BASE, FINAL, fold_set
+from inference.draws import BASE, CONTROL, FINAL, fold_set
 from inference.imposters import style_votes
+from inference.memory import PROBED
 from inference.runs import Run
 from inference.scale import Scale, content
 from inference.scorecard import Scorecard
 from inference.scoring import score
 
 
-def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], Scorecard, Scorecard]:
-    """(metrics but for the seconds, scorecard of the final model's samples, scorecard of the base's samples)."""
+def figures(
+    run: Run, rows: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], Scorecard, Scorecard, Scorecard | None]:
+    """Metrics but for the seconds, and the scorecards of the final model's samples, the base's and the control's, if any."""
     sets = {name: [row for row in rows if row["set"] == name and row["text"]] for name in _sets(run)}
     texts = {name: [row["text"] for row in of] for name, of in sets.items()}
     for name in (FINAL, BASE):
@@ -32,6 +35,11 @@ def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], S
     # With what they say of their own end: a text that was cut off after a full stop has none.
     final = score([SimpleNamespace(**row) for row in sets[FINAL]], run.originals, model=run.path)
     floor = score([SimpleNamespace(**row) for row in sets[BASE]], run.originals, base=run.base_source)
+    control = None
+    if sets[CONTROL]:
+        control = score(
+            [SimpleNamespace(**row) for row in sets[CONTROL]], run.originals, base=run.base_source
+        )
     scale = Scale.of([original.text for original in run.originals])
     drawn = [row for row in rows if row["set"] == FINAL]
     spans = _column(final, "longest_copied_span")
@@ -73,19 +81,30 @@ def figures(run: Run, rows: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], S
             else None,
         },
         "contrast": {"style": scale.contrast["style"], "similarity": scale.contrast["similarity"]},
-        "base": {
-            "n": sum(row["set"] == BASE for row in rows),
-            "style": _mean_min(_column(floor, "style")),
-            "stylometry": _mean_min(_column(floor, "stylometry")),
-            "similarity": _mean_min(_column(floor, "similarity")),
-            "longest_copied_span": {"max": max(_column(floor, "longest_copied_span"))},
-            "novelty_4gram_equal": {"min": min(_column(floor, "novelty_4gram_equal"), default=None)},
-            "ended_by_eos": statistics.mean(row["ended_by_eos"] for row in rows if row["set"] == BASE),
-            "verdict": floor.verdict,
-        },
+        "base": _beside([row for row in rows if row["set"] == BASE], floor),
+        "control": _beside([row for row in rows if row["set"] == CONTROL], control) if control else None,
         "cross_fitted": cross_fitted(run, texts),
+        "recalled": {
+            "base": final.corpus["recalled_base"],
+            "tuned": final.corpus["recalled_tuned"],
+            "of": PROBED,
+        },
     }
-    return metrics, final, floor
+    return metrics, final, floor, control
+
+
+def _beside(drawn: Sequence[dict[str, Any]], card: Scorecard) -> dict[str, Any]:
+    """What the samples are compared with: the base's samples, and the control's."""
+    return {
+        "n": len(drawn),
+        "style": _mean_min(_column(card, "style")),
+        "stylometry": _mean_min(_column(card, "stylometry")),
+        "similarity": _mean_min(_column(card, "similarity")),
+        "longest_copied_span": {"max": max(_column(card, "longest_copied_span"))},
+        "novelty_4gram_equal": {"min": min(_column(card, "novelty_4gram_equal"), default=None)},
+        "ended_by_eos": statistics.mean(row["ended_by_eos"] for row in drawn),
+        "verdict": card.verdict,
+    }
 
 
 def held_out(run: Run) -> dict[str, Any]:
@@ -119,7 +138,8 @@ def held_out(run: Run) -> dict[str, Any]:
 def cross_fitted(run: Run, texts: dict[str, list[str]]) -> list[dict[str, Any]]:
     """The honest style figure: each fold model's samples against the originals it never saw.
 
-    Beside them the base's samples and the other originals, against the same. Folds without samples are left out.
+    Beside them the base's samples, the control's and the other originals, against the same. Folds without samples are left
+    out.
     """
     found = []
     for fold in run.held_out["folds"]:
@@ -129,15 +149,16 @@ def cross_fitted(run: Run, texts: dict[str, list[str]]) -> list[dict[str, Any]]:
         unseen = [o.text for o in run.originals if o.name in fold["originals"]]
         others = [o.text for o in run.originals if o.name not in fold["originals"]]
         row: dict[str, Any] = {"original": ", ".join(fold["originals"]), "n": len(samples)}
-        for label, compared in (("samples", samples), ("base", texts[BASE]), ("originals", others)):
-            row[f"style_{label}"] = float(style_votes(compared, unseen)["style"].mean())
-            row[f"similarity_{label}"] = float(content(compared, unseen).mean())
+        beside = {"samples": samples, "base": texts[BASE], "control": texts[CONTROL], "originals": others}
+        for label, compared in beside.items():
+            row[f"style_{label}"] = float(style_votes(compared, unseen)["style"].mean()) if compared else None
+            row[f"similarity_{label}"] = float(content(compared, unseen).mean()) if compared else None
         found.append(row)
     return found
 
 
 def _sets(run: Run) -> list[str]:
-    return [FINAL, BASE, *(fold_set(fold["index"]) for fold in run.held_out["folds"])]
+    return [FINAL, BASE, CONTROL, *(fold_set(fold["index"]) for fold in run.held_out["folds"])]
 
 
 def _column(card: Scorecard, metric: str) -> list[float]:

@@ -1,6 +1,6 @@
 """How probable a model finds a text: perplexity, and bits per byte, which compares models of any tokenizer.
 
-bits per byte = -log2 p(text) / UTF-8 bytes of the text in NFC. Texts stand alone: no brief, the first token
+bits per byte = -log2 p(text) / UTF-8 bytes of the text in NFC; perplexity = exp(nats / tokens). Texts stand alone: no brief, the first token
 conditioned on BOS (else on the end-of-text token), windows overlapping by half a context so that each token is scored
 once, the end token left out and reported apart, since a base gains by merely learning to end. Corpus figures are
 weighted by tokens or bytes, never means of texts. Does not judge style or sense.
@@ -33,7 +33,7 @@ def perplexity(
     the type of a model that is loaded already.
 
     Returns ``perplexity`` (1 to infinity, the geometric mean over all tokens), ``bits_per_byte``, ``nll`` (nats per
-    token), ``tokens`` and ``bytes`` of the corpus, ``end_nll`` (nats of the end token, mean over texts), and under
+    token), ``nll_per_word`` (words between white space), ``tokens`` and ``bytes`` of the corpus, ``end_nll`` (nats of the end token, mean over texts), and under
     ``texts`` the same keys as lists, one value a text. ``batch_size`` (rows at once) changes speed alone.
 
     A model that finds all V tokens equally likely has perplexity V. Raises ValueError for no or an empty text.
@@ -59,19 +59,22 @@ def summarise(texts: Sequence[str], nlls: Sequence[torch.Tensor]) -> dict[str, A
     total = [float(nll[:-1].double().sum()) for nll in nlls]
     end = [float(nll[-1]) for nll in nlls]
 
-    def figures(nats: float, n_tokens: int, size: int, end_nll: float) -> dict[str, float]:
+    words = [len(text.split()) for text in texts]
+
+    def figures(nats: float, n_tokens: int, n_words: int, size: int, end_nll: float) -> dict[str, float]:
         mean = nats / n_tokens
         return {
             "perplexity": math.exp(mean) if mean < 700 else math.inf,
             "bits_per_byte": nats / math.log(2) / size,
             "nll": mean,
+            "nll_per_word": nats / n_words,
             "tokens": n_tokens,
             "bytes": size,
             "end_nll": end_nll,
         }
 
-    each = [figures(*row) for row in zip(total, tokens, n_bytes, end, strict=True)]
-    corpus: dict[str, Any] = figures(sum(total), sum(tokens), sum(n_bytes), sum(end) / len(end))
+    each = [figures(*row) for row in zip(total, tokens, words, n_bytes, end, strict=True)]
+    corpus: dict[str, Any] = figures(sum(total), sum(tokens), sum(words), sum(n_bytes), sum(end) / len(end))
     corpus["texts"] = {key: [row[key] for row in each] for key in each[0]}
     return corpus
 

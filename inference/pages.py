@@ -21,8 +21,15 @@ def render(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["at"] = lambda value, digits: "" if value is None else f"{value:.{digits}f}"
+    environment.filters["ended"] = lambda drawn: f"{drawn['ended_by_eos'] * drawn['n']:.0f} of {drawn['n']}"
     environment.filters["band"] = lambda values: f"{values[0]:.2f} to {values[1]:.2f}" if values else ""
     return environment.get_template(template).render(**content)
+
+
+def explained(card: Scorecard) -> list[tuple[str, str, str, str, str]]:
+    """Rows (metric, mean of the texts, range of the originals, contrast, what it is) of the table of all metrics."""
+    return [(*row, EXPLAINED.get(row[0], "")) for row in card.summary()]
 
 
 def score_page(card: Scorecard, title: str) -> str:
@@ -31,6 +38,6 @@ def score_page(card: Scorecard, title: str) -> str:
         "score.html.j2",
         title=title,
         card=card,
-        rows=[(*row, EXPLAINED.get(row[0], "")) for row in card.summary()],
+        table=explained(card),
         texts=[(text, mark_spans(text.text, text.copied_spans)) for text in card.texts],
     )

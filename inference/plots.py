@@ -5,7 +5,7 @@ Draws what it is given; computes nothing.
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -76,23 +76,31 @@ def curves(folds: Sequence[dict[str, Any]], chosen: int) -> str:
 
 def strip(
     label: str,
-    samples: Sequence[float],
-    floor: Sequence[float],
+    sets: Mapping[str, Sequence[float]],
     band: Sequence[float] | None,
     contrast: float | None,
 ) -> str:
-    """One metric on one line: samples, the base's samples above them, the originals' band shaded, contrast dashed."""
+    """One metric of each of ``sets`` on a line of its own, the samples' last and below; the originals' band shaded, contrast
+    dashed."""
     with _style():
-        figure, axis = plt.subplots(figsize=(6.4, 1.15))
+        figure, axis = plt.subplots(figsize=(6.4, 0.55 + 0.3 * len(sets)))
         if band:
             axis.axvspan(min(band), max(band), color=ACCENT, alpha=0.18, linewidth=0)
-            axis.plot(band, [0.5] * len(band), "|", color=ACCENT, markersize=22)
+            axis.plot(band, [(len(sets) - 1) / 2] * len(band), "|", color=ACCENT, markersize=22)
         if contrast is not None:
             axis.axvline(contrast, color=GREY, linestyle="--", linewidth=1)
-        axis.plot(floor, [1] * len(floor), "o", color=GREY, alpha=0.8, markersize=5)
-        axis.plot(samples, [0] * len(samples), "o", color=TUNED, alpha=0.8, markersize=6)
-        axis.set_yticks([0, 1], ["samples", "base"])
-        axis.set_ylim(-0.6, 1.6)
+        names = list(reversed(sets))
+        for row, name in enumerate(names):
+            axis.plot(
+                sets[name],
+                [row] * len(sets[name]),
+                "o",
+                color=GREY if row else TUNED,
+                alpha=0.8,
+                markersize=6,
+            )
+        axis.set_yticks(range(len(names)), names)
+        axis.set_ylim(-0.6, len(names) - 0.4)
         axis.spines["left"].set_visible(False)
         axis.tick_params(axis="y", length=0)
         return _svg(figure, label)

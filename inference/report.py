@@ -15,7 +15,7 @@ from inference import plots
 from inference.draws import FINAL, draw_samples, write_blind
 from inference.figures import figures
 from inference.novelty import CopiedSpan
-from inference.pages import render
+from inference.pages import explained, render
 from inference.runs import Run
 from inference.sampling import mark_spans
 from inference.scorecard import Scorecard
@@ -58,14 +58,14 @@ def write_report(path: str | Path, *, redraw: bool = False, progress: bool = Fal
     before = time.perf_counter()
     if progress:
         print("scoring", flush=True)
-    metrics, final, floor = figures(run, rows)
+    metrics, final, floor, control = figures(run, rows)
     seconds = {
         "train": run.provenance["seconds"]["train"],
         "generate": round(sum(row["seconds"] for row in rows), 2),
         "score": round(time.perf_counter() - before, 2),
     }
     metrics["seconds"] = {**seconds, "total": round(sum(seconds.values()), 2)}
-    page = render("report.html.j2", **_content(run, rows, metrics, final, floor))
+    page = render("report.html.j2", **_content(run, rows, metrics, final, floor, control))
     texts = [row["text"] for row in rows if row["set"] == FINAL]
     entries = write_blind(
         run.path, [original.text for original in run.originals], texts, int(run.config["seed"])
@@ -75,21 +75,29 @@ def write_report(path: str | Path, *, redraw: bool = False, progress: bool = Fal
     atomic.write_text(run.path / "report.html", page)
     atomic.write_json(run.path / "metrics.json", _jsonable(metrics))
     if not run.config["keep_folds"]:
-        shutil.rmtree(run.path / "folds", ignore_errors=True)
+        for folder in (run.path / "folds", run.control_folder):
+            shutil.rmtree(folder, ignore_errors=True)
     if progress:
         print(f"reported in {time.perf_counter() - started:.0f} s")
     return metrics
 
 
 def _content(
-    run: Run, rows: list[dict[str, Any]], metrics: dict[str, Any], final: Scorecard, floor: Scorecard
+    run: Run,
+    rows: list[dict[str, Any]],
+    metrics: dict[str, Any],
+    final: Scorecard,
+    floor: Scorecard,
+    control: Scorecard | None,
 ) -> dict[str, Any]:
     charts = []
     for key, title, explanation in PLOTTED:
-        values = [
-            [t.metrics[key] for t in card.texts if math.isfinite(t.metrics[key])] for card in (final, floor)
-        ]
-        svg = plots.strip(title, values[0], values[1], final.band.get(key), final.contrast.get(key))
+        values = {
+            name: [t.metrics[key] for t in card.texts if math.isfinite(t.metrics[key])]
+            for name, card in (("base", floor), ("control", control), ("samples", final))
+            if card
+        }
+        svg = plots.strip(title, values, final.band.get(key), final.contrast.get(key))
         charts.append({"title": title, "explanation": explanation, "svg": svg})
     scored = iter(final.texts)  # in the order of the rows, empty ones left out
     vignettes = []
@@ -113,6 +121,8 @@ def _content(
         else "",
         "memorising": memorising(metrics, run.held_out),
         "charts": charts,
+        "table": explained(final),
+        "card": final,
         "vignettes": vignettes,
         "limits": limits(len(run.originals)),
         "notes": final.notes,

@@ -51,6 +51,11 @@ class Run:
         """Weights of one fold's model; there only until the cross-fitted samples are drawn, unless kept."""
         return self.path / "folds" / str(index)
 
+    @property
+    def control_folder(self) -> Path:
+        """Weights of the control; there only until its samples are drawn, unless kept."""
+        return self.path / "control"
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """Every setting of the training, defaults included."""

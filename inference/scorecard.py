@@ -37,6 +37,7 @@ EXPLAINED = {
     "closed": "1 where it comes to an end",
     "bits_per_byte_base": "how improbable the untuned base finds it; high is broken text",
     "bits_per_byte_tuned": "how improbable the tuned model finds it",
+    "bits_per_byte_gain": "what tuning took off: it rewards what was trained on, and is no measure of style",
 }
 """Each metric in a line, for a reader who knows none of them."""
 

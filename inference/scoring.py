@@ -17,8 +17,9 @@ from inference.checkpoints import Checkpoint, load
 from inference.diversity import diversity, expected_nearest
 from inference.imposters import probability
 from inference.likelihood import perplexity
+from inference.memory import recalled
 from inference.novelty import CopyIndex
-from inference.scale import Scale, embedded, mean, measure
+from inference.scale import BAND_OF, Scale, embedded, mean, measure
 from inference.scorecard import Scorecard, TextScore
 
 LOOPING = 0.05
@@ -59,7 +60,10 @@ def score(
     - ``repetition``: share (0..1) of its 4-grams that it has said before. ``words``, ``paragraphs``, ``dialogue``,
       ``protagonist``, ``constant``, ``closed``: see `inference.structure`.
     - with ``model`` (whatever `load` takes): ``bits_per_byte_tuned``; with ``base``, which a run knows by itself:
-      ``bits_per_byte_base``.
+      ``bits_per_byte_base``; with both ``bits_per_byte_gain``, base less tuned: no measure of style (LAB.md).
+
+    ``corpus`` has for both models perplexity, bits per byte and nats per word (``nll_per_word``) over all texts, and
+    ``recalled``: of the originals, the most tokens that come back (0..32) when the first 32 are continued greedily.
 
     ``parts`` (0..1): style and content, calibrated as (x - contrast) / (mean of the originals - contrast); structure, by what
     the originals are like; diversity, 1 for a text that is as unlike the others scored with it as originals are, at equal
@@ -95,10 +99,15 @@ def score(
             row["same_hand"] = float(probability(row["style"], scale.ceiling("style")))
     base_model, tuned_model = _models(model, base)
     corpus: dict[str, float] = {}
+    probed = scale.originals[:: -(-len(originals) // BAND_OF)]
     band = dict(scale.band)
     for label, checkpoint in (("base", base_model), ("tuned", tuned_model)):
         if checkpoint is not None:
             corpus |= _add_likelihood(metrics, bodies, checkpoint, label)
+            corpus[f"recalled_{label}"] = max(recalled(probed, checkpoint))
+    if base_model is not None and tuned_model is not None:
+        for row in metrics:
+            row["bits_per_byte_gain"] = row["bits_per_byte_base"] - row["bits_per_byte_tuned"]
     if base_model is not None:
         band["bits_per_byte_base"] = _own_bits(base_model, scale.originals)
     distinct = _distinctness(bodies, metrics, scale)
@@ -216,7 +225,7 @@ def _add_likelihood(
     figures = perplexity(bodies, checkpoint)
     for row, value in zip(metrics, figures["texts"]["bits_per_byte"], strict=True):
         row[f"bits_per_byte_{label}"] = value
-    return {f"{key}_{label}": figures[key] for key in ("perplexity", "bits_per_byte")}
+    return {f"{key}_{label}": figures[key] for key in ("perplexity", "bits_per_byte", "nll_per_word")}
 
 
 def _calibrated(scale: Scale, metrics: dict[str, Any], part: str) -> float:

@@ -1,6 +1,7 @@
 """What came out, in words and in a short table, from metrics.json alone. Imports nothing heavy; computes no figure."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,73 +45,62 @@ def _drawn(metrics: dict[str, Any]) -> str:
     band, shared = originals["style_band"], originals["longest_shared_span"]
     among = f"{band[0]:.2f} to {band[1]:.2f} among the originals" if band else "one original has no range"
     own = f"; the originals share up to {shared} among themselves" if shared is not None else ""
+    control = metrics["control"]
+    alike = f", the same tuning on other texts {control['style']['mean']:.2f}" if control else ""
     return (
         f"The {samples['n']} samples have style {samples['style']['mean']:.2f} (untuned base "
-        f"{base['style']['mean']:.2f}, {among}), {samples['ended_by_eos'] * samples['n']:.0f} of them came to an end, and the longest run "
+        f"{base['style']['mean']:.2f}{alike}, {among}), {samples['ended_by_eos'] * samples['n']:.0f} of them came to an end, and the longest run "
         f"of words taken from an original is {samples['longest_copied_span']['max']:.0f}{own}."
     )
 
 
 def table(metrics: dict[str, Any]) -> str:
-    """The short table that ends a run in the terminal: figure, base (floor), samples, originals (ceiling)."""
-    samples, base, originals, held = (
-        metrics["samples"],
-        metrics["base"],
-        metrics["originals"],
-        metrics["held_out"],
-    )
+    """The short table that ends a run in the terminal: figure, base (floor), control, samples, originals (ceiling)."""
+    originals, held = metrics["originals"], metrics["held_out"]
+    drawn = [metrics["base"], metrics["control"], {**metrics["samples"], "verdict": metrics["verdict"]}]
+
+    def across(read: Callable[[dict[str, Any]], Any]) -> list[str]:
+        return ["-" if of is None else str(read(of)) for of in drawn]
 
     def span(values: list[float] | None) -> str:
         return f"{values[0]:.2f} to {values[1]:.2f}" if values else "-"
 
-    rows = [
-        ("", "base", "tuned", "originals"),
-        *(
-            (
-                key,
-                f"{base[key]['mean']:.2f}",
-                f"{samples[key]['mean']:.2f}",
-                span(originals[f"{key}_band"]),
-            )
-            for key in ("style", "stylometry", "similarity")
-        ),
+    rows = [("", "base", "control", "tuned", "originals")]
+    if held["folds"]:
+        before, after = (f"{held[f'bits_per_byte_{of}']:.3f}" for of in ("base", "tuned"))
+        rows.append(("held-out bits per byte", before, "-", after, "-"))
+    if crossed := metrics["cross_fitted"]:
+        against = (_mean_of(crossed, f"style_{of}") for of in ("base", "control", "samples", "originals"))
+        rows.append(("style, unseen original", *against))
+    for key in ("style", "stylometry", "similarity"):
+        rows.append((key, *across(lambda of: f"{of[key]['mean']:.2f}"), span(originals[f"{key}_band"])))
+    rows += [
         (
             "longest copied span",
-            f"{base['longest_copied_span']['max']:.0f}",
-            f"{samples['longest_copied_span']['max']:.0f}",
+            *across(lambda of: f"{of['longest_copied_span']['max']:.0f}"),
             _dash(originals["longest_shared_span"]),
         ),
         (
             "new 4-grams, least",
-            _number(base["novelty_4gram_equal"]["min"]),
-            _number(samples["novelty_4gram_equal"]["min"]),
+            *across(lambda of: _number(of["novelty_4gram_equal"]["min"])),
             span(originals["novelty_4gram_band"]),
         ),
         (
-            f"ended, of {samples['n']}",
-            f"{base['ended_by_eos'] * base['n']:.0f}",
-            f"{samples['ended_by_eos'] * samples['n']:.0f}",
+            f"recalled, of {metrics['recalled']['of']} tokens",
+            f"{metrics['recalled']['base']:.0f}",
+            "-",
+            f"{metrics['recalled']['tuned']:.0f}",
             "-",
         ),
-        ("verdict", f"{base['verdict']:.2f}", f"{metrics['verdict']:.2f}", "-"),
+        ("ended", *across(lambda of: f"{of['ended_by_eos'] * of['n']:.0f}/{of['n']}"), "-"),
+        ("verdict", *across(lambda of: f"{of['verdict']:.2f}"), "-"),
     ]
-    if crossed := metrics["cross_fitted"]:
-        base_mean, tuned, own = (
-            f"{sum(row[f'style_{of}'] for row in crossed) / len(crossed):.2f}"
-            for of in ("base", "samples", "originals")
-        )
-        rows.insert(1, ("style, unseen original", base_mean, tuned, own))
-    if held["folds"]:
-        rows.insert(
-            1,
-            (
-                "held-out bits per byte",
-                f"{held['bits_per_byte_base']:.3f}",
-                f"{held['bits_per_byte_tuned']:.3f}",
-                "-",
-            ),
-        )
-    return "\n".join(f"{a:<24}{b:>8}{c:>8}  {d}" for a, b, c, d in rows)
+    return "\n".join(f"{a:<24}{b:>8}{c:>9}{d:>8}  {e}" for a, b, c, d, e in rows)
+
+
+def _mean_of(rows: list[dict[str, Any]], key: str) -> str:
+    values = [row[key] for row in rows]
+    return "-" if None in values else f"{sum(values) / len(values):.2f}"
 
 
 def limits(n: int) -> list[str]:

@@ -10,6 +10,7 @@ from datasets import Dataset
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, get_scheduler
 
+import training.finetune
 from data.bases import resolve
 from data.dataset import IGNORE, build_dataset
 from data.originals import Original
@@ -18,6 +19,7 @@ from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
 from tests.small import NOIR
 from training import load_config
+from training.attention import fits
 from training.config import TrainConfig
 from training.finetune import _arguments, finetune, hardware, looks
 
@@ -276,3 +278,36 @@ def test_device_and_arithmetic_are_the_ones_asked_for() -> None:
     device, dtype = hardware(config(dtype="auto"))
     assert device in {"cuda", "mps", "cpu"}
     assert dtype in {torch.float32, torch.bfloat16}
+
+
+def test_the_fast_attention_is_taken_where_it_fits_and_gone_afterwards() -> None:
+    """In bfloat16 on a CPU it learns what torch's own does, to the rounding; the looks are torch's own."""
+    settings = {"dtype": "bfloat16", "device": "cpu", "learning_rate": 1e-2}
+    seen: list[str] = []
+
+    def look(step: int, model: PreTrainedModel) -> None:
+        seen.append(model.config._attn_implementation)
+
+    model = finetune(BASE, rows(TEXTS), TOKENIZER, config(**settings), 3, look=look)
+    assert set(seen) == {model.config._attn_implementation} == {"sdpa"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.finetune, "fits", lambda *_: False)
+        plain = finetune(BASE, rows(TEXTS), TOKENIZER, config(**settings), 3)
+    assert largest_difference(model.state_dict(), plain.state_dict()) > 0
+    costs = [
+        summarise(TEXTS, token_nll(TEXTS, m, TOKENIZER, CONTEXT))["nll"]
+        for m in (load_weights(BASE), plain, model)
+    ]
+    assert abs(costs[2] - costs[1]) < 0.01 * (costs[0] - costs[1])
+
+
+def test_the_fast_attention_is_for_plain_causal_models_on_a_cpu() -> None:
+    model = load_weights(BASE)
+    assert fits(model, "cpu", torch.bfloat16)
+    assert not fits(model, "cuda", torch.bfloat16)
+    assert not fits(model, "cpu", torch.float32)
+    for change in ({"num_key_value_heads": 1}, {"attention_dropout": 0.1}, {"model_type": "gpt2"}):
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in change.items():
+                patch.setattr(model.config, name, value, raising=False)
+            assert not fits(model, "cpu", torch.bfloat16), change

@@ -23,13 +23,17 @@ from data import load_originals
 from data.atomic import recover_folder
 from data.bases import resolve
 from data.brief import Brief
+from data.dataset import build_dataset
+from data.originals import Original
 from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
 from inference.report import write_report
 from inference.runs import NEEDED, Run
 from inference.sampling import generate, stream
+from inference.stylometry import contrast_texts
 from tests.small import NOIR, ROOT
 from training import TrainConfig, load_config, train
+from training.finetune import finetune
 
 Make = Callable[..., TrainConfig]
 
@@ -118,7 +122,7 @@ def test_a_run_has_every_file_of_the_contract_and_nothing_else(tiny_run: Path) -
         "report.html",
         "samples.jsonl",
     }
-    assert not (tiny_run / "folds").exists()
+    assert not (tiny_run / "folds").exists() and not (tiny_run / "control").exists()
     assert all((tiny_run / name).exists() for name in NEEDED)
     assert leftovers(tiny_run) == []
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in tiny_run.rglob("*"))
@@ -206,7 +210,7 @@ def test_the_metrics_have_what_the_contract_lists(tiny_run: Path) -> None:
 
 def test_the_samples_are_of_the_final_model_the_base_and_every_fold(tiny_run: Path) -> None:
     found = rows(tiny_run)
-    assert Counter(row["set"] for row in found) == {"final": 2, "base": 2} | {
+    assert Counter(row["set"] for row in found) == {"final": 2, "base": 2, "control": 1} | {
         f"fold-{i}": 1 for i in range(4)
     }
     for row in found:
@@ -215,8 +219,11 @@ def test_the_samples_are_of_the_final_model_the_base_and_every_fold(tiny_run: Pa
         assert {"longest_copied_span", "novelty_4gram", "nearest", "words", "repetition"} <= set(
             row["scores"]
         )
-    by_set = {name: [row["brief"] for row in found if row["set"] == name] for name in ("final", "base")}
-    assert by_set["final"] == by_set["base"]
+    asked = {
+        name: [row["brief"] for row in found if row["set"] == name] for name in ("final", "base", "control")
+    }
+    assert asked["final"] == asked["base"]
+    assert asked["control"] == asked["final"][:1]
 
 
 # The model
@@ -301,7 +308,7 @@ def test_a_fold_model_is_the_same_whether_it_was_kept_or_tuned_again(
     monkeypatch.setattr(training.job, "SNAPSHOTS_AT_MOST", 0)
     tunings = stop_at(monkeypatch, 99)
     again = train(tiny(originals=Run.open(whole).config["originals"], keep_folds=True))
-    assert len(tunings) == 7
+    assert len(tunings) == 8
     mine, theirs = (
         {n: d for n, d in files(run).items() if n.startswith(("folds/", "model/"))} for run in (again, whole)
     )
@@ -311,6 +318,28 @@ def test_a_fold_model_is_the_same_whether_it_was_kept_or_tuned_again(
 def test_fold_models_are_kept_on_request_alone(whole: Path, tiny_run: Path) -> None:
     assert sorted(path.name for path in (whole / "folds").iterdir()) == ["0", "1", "2"]
     assert not (tiny_run / "folds").exists()
+
+
+def test_the_control_is_the_same_tuning_on_as_many_contrast_texts(whole: Path) -> None:
+    run = Run.open(whole)
+    texts = {hashlib.sha256(text.encode()).hexdigest(): text for text in contrast_texts()}
+    originals = [Original(entry["name"], texts[entry["sha256"]]) for entry in run.provenance["control"]]
+    assert len({original.text for original in originals}) == len(run.originals)
+    config = load_config(whole / "config.yaml")
+    tokenizer = resolve("tiny").tokenizer()
+    blocks = build_dataset(originals, tokenizer, context=config.context)["train"]
+    again = finetune(resolve("tiny"), blocks, tokenizer, config, run.held_out["chosen_steps"]).state_dict()
+    saved = load_file(run.control_folder / "model" / "model.safetensors")
+    assert saved and all(torch.equal(tensor, again[name]) for name, tensor in saved.items())
+
+
+def test_without_a_control_nothing_is_said_of_one(tiny: Make) -> None:
+    run = train(tiny(samples_control=0, samples_per_fold=0, keep_folds=True), report=True)
+    assert not (run / "control").exists()
+    assert read(run / "provenance.json")["control"] == []
+    assert read(run / "metrics.json")["control"] is None
+    page = (run / "report.html").read_text("utf-8")
+    assert not any(said in page for said in ("<th>control", "Control:", "the control's", "same tuning"))
 
 
 def test_a_fold_knows_nothing_of_the_text_it_holds_out(whole: Path, tiny: Make, few_words: Path) -> None:
@@ -564,10 +593,10 @@ def test_a_run_that_is_interrupted_again_and_again_becomes_what_it_would_have_be
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        done = stop_at(patch, 1)
+        done = stop_at(patch, 2)
         patch.setattr(inference.report, "figures", interrupted)
         train(settings, existing="resume", report=True)
-    assert len(done) == 1
+    assert len(done) == 2
     sampled = (work / "samples.jsonl").read_bytes()
     with monkeypatch.context() as patch:
         stop_at(patch, 0)
@@ -579,7 +608,8 @@ def test_a_run_that_is_interrupted_again_and_again_becomes_what_it_would_have_be
             {n: d for n, d in files(run).items() if n.startswith(part)} for run in (target, whole)
         )
         assert mine == theirs and mine, part
-    assert set(files(target)) == {name for name in files(whole) if not name.startswith("folds/")}
+    kept = ("folds/", "control/")
+    assert set(files(target)) == {name for name in files(whole) if not name.startswith(kept)}
     assert leftovers(target) == []
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from data.dataset import IGNORE
-from training.pretrain.attention import blocked_attention
+from training.attention import blocked_attention
 from training.pretrain.base_eval import detection, longest_shared, obeyed, unseen
 from training.pretrain.config import PretrainConfig, load_pretrain_config
 from training.pretrain.corpus import Text, write_texts

@@ -267,7 +267,7 @@ def test_samples_of_a_word_are_reported_and_never_as_nan(copy: Path) -> None:
     metrics = read(copy / "metrics.json")
     assert metrics["samples"]["novelty_4gram"] == {"min": None, "mean": None}
     assert Page(copy / "report.html").texts == ["Yes.", "Yes."]
-    assert "new 4-grams, least             -       -" in table(metrics)
+    assert "new 4-grams, least             -        -       -" in table(metrics)
 
 
 # Reporting again
@@ -461,8 +461,22 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
         },
         "chosen_steps": 4,
         "cross_fitted": [
-            {"style_base": 0.1, "style_samples": 0.3 + i, "style_originals": 0.8} for i in range(len(tuned))
+            {"style_base": 0.1, "style_control": 0.2, "style_samples": 0.3 + i, "style_originals": 0.8}
+            for i in range(len(tuned))
         ],
+        "recalled": {"base": 0.0, "tuned": 7.0, "of": 32},
+        "control": {
+            "style": {"mean": 0.4},
+            "stylometry": {"mean": 0.2},
+            "similarity": {"mean": 0.3},
+            "n": 4,
+            "longest_copied_span": {"max": 3},
+            "novelty_4gram_equal": {"min": 0.96},
+            "ended_by_eos": 0.5,
+            "verdict": 0.2,
+        }
+        if tuned
+        else None,
         "verdict": 0.4,
         "samples": {
             "n": 8,
@@ -533,7 +547,7 @@ def test_the_second_sentence_has_style_band_ends_and_copies() -> None:
     _, second = verdict_sentences(metrics_with(2.0, 1.9))
     for said in (
         "8 samples have style 0.61",
-        "base 0.30",
+        "base 0.30, the same tuning on other texts 0.40,",
         "0.70 to 0.90",
         "6 of them came to an end",
         "is 5",
@@ -571,17 +585,20 @@ def test_without_folds_there_is_nothing_to_say_about_memory() -> None:
     assert memorising(metrics_with(2.0), {"folds": [], "minimum": None}).startswith("No text was held out")
 
 
-def test_the_table_has_base_tuned_and_originals_in_this_order() -> None:
+def test_the_table_has_base_control_tuned_and_originals_in_this_order() -> None:
     lines = {line[:24].strip(): line[24:].split() for line in table(metrics_with(2.0, 1.9, 1.95)).split("\n")}
-    assert lines[""] == ["base", "tuned", "originals"]
-    assert lines["held-out bits per byte"] == ["2.000", "1.925", "-"]
-    assert lines["style"] == ["0.30", "0.61", "0.70", "to", "0.90"]
-    assert lines["longest copied span"] == ["4", "5", "6"]
-    assert lines["ended, of 8"] == ["8", "6", "-"]
-    assert lines["style, unseen original"] == ["0.10", "0.80", "0.80"]
-    assert lines["new 4-grams, least"] == ["0.95", "0.90", "0.97", "to", "0.99"]
-    assert lines["verdict"] == ["0.10", "0.40", "-"]
-    assert "held-out bits per byte" not in table(metrics_with(2.0))
+    assert lines[""] == ["base", "control", "tuned", "originals"]
+    assert lines["held-out bits per byte"] == ["2.000", "-", "1.925", "-"]
+    assert lines["style"] == ["0.30", "0.40", "0.61", "0.70", "to", "0.90"]
+    assert lines["longest copied span"] == ["4", "3", "5", "6"]
+    assert lines["ended"] == ["8/8", "2/4", "6/8", "-"]
+    assert lines["style, unseen original"] == ["0.10", "0.20", "0.80", "0.80"]
+    assert lines["new 4-grams, least"] == ["0.95", "0.96", "0.90", "0.97", "to", "0.99"]
+    assert lines["recalled, of 32 tokens"] == ["0", "-", "7", "-"]
+    assert lines["verdict"] == ["0.10", "0.20", "0.40", "-"]
+    bare = {line[:24].strip(): line[24:].split() for line in table(metrics_with(2.0)).split("\n")}
+    assert "held-out bits per byte" not in bare
+    assert bare["style"] == ["0.30", "-", "0.61", "-"]
 
 
 def test_the_limits_count_the_texts() -> None:

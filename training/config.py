@@ -96,6 +96,10 @@ class TrainConfig:
     samples_per_fold: int = 2
     """Texts drawn from each fold's model and scored against the original it never saw."""
 
+    samples_control: int = 4
+    """Texts drawn from the control, the base tuned as far on as many texts of another manner: what of the style is tuning on
+    anything at all. 0 leaves it out."""
+
     temperature: float = 0.8
     """Temperature that the model is saved with and sampled at, 0 (greedy) and up."""
 
@@ -106,7 +110,7 @@ class TrainConfig:
     """Tokens less probable than this fraction of the most probable one are not drawn, 0 to 1."""
 
     keep_folds: bool = False
-    """Keep the weights of the fold models in folds/ after their samples are drawn."""
+    """Keep the weights of the fold models in folds/, and of the control in control/, after their samples are drawn."""
 
     def __post_init__(self) -> None:
         mistyped = _type_problems(self)
@@ -236,6 +240,7 @@ _RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("lora_dropout", "from 0 to below 1", lambda v: 0 <= v < 1),
     ("samples", "from 1 to 100000", lambda v: 1 <= v <= 10**5),
     ("samples_per_fold", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
+    ("samples_control", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("temperature", "from 0 to 10", lambda v: 0 <= v <= 10),
     ("top_p", "above 0, up to 1", lambda v: 0 < v <= 1),
     ("min_p", "from 0 to 1", lambda v: 0 <= v <= 1),

@@ -7,7 +7,7 @@ come from the caller. Writes no files.
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +26,7 @@ from transformers import (
 from data.bases import Base
 from data.dataset import IGNORE
 from inference.checkpoints import DTYPES, best_device, best_dtype, load_weights
+from training.attention import attention, fits
 from training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ def finetune(
         model.activation_checkpointing_enable()  # what transformers calls it from 5.23 on
     if config.lora_rank:
         model = _with_adapters(model, config)
-    with tempfile.TemporaryDirectory() as folder:  # the Trainer makes its folder even if it saves nothing
+    fast = not config.lora_rank and fits(model, device, dtype)
+    with (
+        attention(model, "blocked") if fast else nullcontext(),
+        tempfile.TemporaryDirectory() as folder,  # the Trainer makes its folder even if it saves nothing
+    ):
         trainer = Trainer(
             model=model,
             args=_arguments(config, steps, device, dtype, folder),
@@ -173,7 +178,10 @@ class _Looker(TrainerCallback):
 
     def _look(self, step: int, model: PreTrainedModel) -> None:
         if self.look:
-            with _own_forward(model):
+            exact = (
+                attention(model, "sdpa") if model.config._attn_implementation == "blocked" else nullcontext()
+            )
+            with _own_forward(model), exact:
                 self.look(step, model)
 
 

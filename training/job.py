@@ -6,6 +6,7 @@ inference's part; ``report=True`` calls it before the run is moved into place.
 """
 
 import json
+import random
 import shutil
 import time
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from data.splits import Fold, folds
 from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
 from inference.runs import Run, is_run
+from inference.stylometry import contrast_texts
 from training import provenance
 from training.card import model_card
 from training.choosing import Choice, Curve, Point, choose_steps
@@ -143,10 +145,16 @@ class _Job:
         if config.samples_per_fold:
             for fold, fold_steps in zip(plan, self._fold_steps(choice), strict=bool(plan)):
                 self._save_fold(fold, fold_steps, tokenizer, context)
-        self._refit(steps, tokenizer, context)
+        self._tune(self.originals, self.work / "model", "final model", steps, tokenizer, context)
+        if self._control_texts:
+            # The same tuning on as many texts of another manner: only what the final model has beyond it is theirs.
+            self._tune(
+                self._control_texts, self.work / "control" / "model", "control", steps, tokenizer, context
+            )
         record = provenance.describe(
             config, self.originals, self.base, device, str(dtype).removeprefix("torch.")
         )
+        record["control"] = [{"name": o.name, "sha256": o.sha256} for o in self._control_texts]
         record["seconds"] = {"train": self._spend()}
         atomic.write_json(self.work / "provenance.json", record)
         card = model_card(config, record, Run.open(self.work).held_out)
@@ -263,12 +271,21 @@ class _Job:
         for left in folder.glob("step-*"):
             shutil.rmtree(left)
 
-    def _refit(self, steps: int, tokenizer: Any, context: int) -> None:
-        folder = self.work / "model"
+    @property
+    def _control_texts(self) -> list[Original]:
+        """As many contrast texts as there are originals, others for another seed; none where no control is wanted."""
+        if not self.config.samples_control:
+            return []
+        pool = [Original(f"contrast {i}", text) for i, text in enumerate(contrast_texts())]
+        return random.Random(f"control:{self.config.seed}").sample(pool, min(len(self.originals), len(pool)))
+
+    def _tune(
+        self, texts: Sequence[Original], folder: Path, label: str, steps: int, tokenizer: Any, context: int
+    ) -> None:
         if (folder / "config.json").exists():
             return
-        rows = build_dataset(self.originals, tokenizer, context=context)["train"]
-        with self._bar(steps, "final model") as bar:
+        rows = build_dataset(texts, tokenizer, context=context)["train"]
+        with self._bar(steps, label) as bar:
             model = finetune(self.base, rows, tokenizer, self.config, steps, on_step=bar.update)
         self._save(model, tokenizer, folder)
 

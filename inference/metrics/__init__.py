@@ -10,14 +10,24 @@ from typing import Any
 
 _HERE = Path(__file__).parent
 
-NAMES = ("delta", "diversity", "novelty", "perplexity", "similarity", "structure", "style", "stylometry")
+NAMES = (
+    "delta",
+    "diversity",
+    "memory",
+    "novelty",
+    "perplexity",
+    "similarity",
+    "structure",
+    "style",
+    "stylometry",
+)
 """The metrics there are."""
 
 
 def load_metric(name: str) -> Any:
     """The ``evaluate`` module ``name``, to be used as ``load_metric(name).compute(predictions=[...], ...)``.
 
-    "perplexity" takes ``model``, "structure" nothing more; the others take ``originals`` (a list of strings). Values a text
+    "perplexity" and "memory" take ``model``, "structure" nothing more; the others take ``originals`` (a list of strings). Values a text
     come as lists, and the corpus figure beside them. Raises ValueError for a name that is not in `NAMES`.
     """
     if name not in NAMES:

@@ -101,7 +101,9 @@ def longest_shared(queries: Sequence[str], corpus: Iterable[str]) -> list[int]:
     Runs under five words count as 0. One pass over the corpus, memory in proportion to the queries.
     """
     split = [words_of(text) for text in queries]
-    known = {word: i for i, word in enumerate(dict.fromkeys(word for words in split for word in words), start=1)}
+    known = {
+        word: i for i, word in enumerate(dict.fromkeys(word for words in split for word in words), start=1)
+    }
     places: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for q, words in enumerate(split):
         for i, key in enumerate(_keys(words, known)):

@@ -23,7 +23,7 @@ from data import atomic
 from data.bases import resolve
 from data.dataset import IGNORE
 from inference.checkpoints import best_device, best_dtype, load_weights
-from training.pretrain import attention  # noqa: F401  # registers "blocked"
+from training.attention import fits
 from training.pretrain.config import PretrainConfig
 from training.pretrain.tokens import Stream, batches, fingerprint, read_buckets
 
@@ -81,7 +81,7 @@ class _Training:
         self.model.to(self.device)  # type: ignore[arg-type]  # transformers types `to` as if it took a model
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.optimizers = _optimizers(self.model, config)
-        if self.device == "cpu" and self.dtype == torch.bfloat16 and config.heads == config.kv_heads:
+        if fits(self.model, self.device, self.dtype):
             self.model.set_attn_implementation("blocked")
         if config.dropout:
             _drop_residuals(self.model, config)

@@ -12,7 +12,7 @@ from inference.metrics import face
 _CITATION = "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks."
 _INPUTS = """predictions: list of str. model: run directory, model folder, "embedded" or hub id. batch_size: rows at once.
 
-Returns perplexity, bits_per_byte, nll, tokens, bytes, end_nll of the corpus, and the same under "texts" as lists."""
+Returns perplexity, bits_per_byte, nll, nll_per_word, tokens, bytes, end_nll of the corpus, and the same under "texts" as lists."""
 
 
 class Perplexity(face.Face):

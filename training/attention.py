@@ -2,13 +2,15 @@
 
 torch's CPU kernel spends more time on a training step's attention than on all its matrices together; plain products of
 a block of queries with the keys before it are over twice as fast, and only the triangle that counts is worked out. Does
-not do padding masks, dropout, caches or grouped keys: `training.pretrain` needs none of them.
+not do padding masks, dropout, caches, windows or grouped keys: `fits` says which models need none of them.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 BLOCK = 128
 """Queries at a time. Larger blocks work out more of the masked half, smaller ones make products too small to be fast."""
@@ -60,3 +62,27 @@ def blocked_attention(
 
 
 AttentionInterface.register("blocked", blocked_attention)
+
+
+def fits(model: PreTrainedModel, device: str, dtype: torch.dtype) -> bool:
+    """Whether a training of ``model`` in ``dtype`` is what this attention is for."""
+    config = model.config
+    return (
+        device == "cpu"
+        and dtype == torch.bfloat16
+        and config.model_type in ("qwen3", "llama")
+        and config.num_key_value_heads == config.num_attention_heads
+        and not config.attention_dropout
+        and not getattr(config, "use_sliding_window", False)
+    )
+
+
+@contextmanager
+def attention(model: PreTrainedModel, name: str) -> Iterator[None]:
+    """The attention called ``name`` meanwhile."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
