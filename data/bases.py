@@ -1,4 +1,4 @@
-"""Where a base model's files are: the one that ships, a local folder, or a hub id fetched into the local cache.
+"""Where a base model's files are: the one that ships, a local folder, or one fetched once from a package index or a hub.
 
 Gives the folder, its tokenizer, its context and its hash. Does not load weights; `inference.checkpoints` does.
 """
@@ -13,11 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from data.packaged import packaged_folder
+
 EMBEDDED = Path(__file__).parent / "base"
 """The base that ships with the repository. Its only mention."""
 
-NAMED = ("embedded", "tiny")
-"""Bases that need no folder: the one that ships, and an untrained two-layer model with its tokenizer, for tests."""
+NAMED = ("embedded", "tiny", "smollm2")
+"""Bases that need no folder: the one that ships; an untrained two-layer model with its tokenizer, for tests; and a larger one
+that pip fetches (`data.packaged`)."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
@@ -77,16 +80,18 @@ def _digest(stamps: tuple[tuple[str, int, int], ...]) -> str:
 
 
 def resolve(base: str | Path, revision: str | None = None) -> Base:
-    """The files of ``base``: "embedded", "tiny", a folder, or a hub id such as "gpt2" or "Qwen/Qwen3-0.6B-Base".
+    """The files of ``base``: "embedded", "tiny", "smollm2", a folder, or a hub id such as "gpt2" or "Qwen/Qwen3-0.6B-Base".
 
-    A hub id is the only thing here that uses the network: safetensors and tokenizer files of ``revision`` go to the
-    Hugging Face cache; what is there already is not fetched again. Raises ValueError, naming the embedded base as
+    Only "smollm2" and a hub id use the network, and what is there already is not fetched again: of a hub id the safetensors
+    and tokenizer files of ``revision`` go to the Hugging Face cache. Raises ValueError, naming the embedded base as
     the way out, when the files can't be had.
     """
     if base == "embedded":
         return Base("embedded", EMBEDDED)
     if base == "tiny":
         return Base("tiny", EMBEDDED, untrained=True)
+    if base == "smollm2":
+        return Base("smollm2", packaged_folder())
     folder = Path(os.path.expanduser(base))  # Path's own raises for ~nobody
     if folder.is_dir():
         _check_folder(folder)

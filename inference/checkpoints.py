@@ -73,7 +73,7 @@ def load(
 ) -> Checkpoint:
     """The model behind ``source``, in evaluation mode.
 
-    ``source`` is a run directory, a model folder, "embedded", "tiny", a hub id, or a model that is loaded already (its
+    ``source`` is a run directory, a model folder, "embedded", "tiny", "smollm2", a hub id, or a model that is loaded already (its
     tokenizer is then read from where the model came from). ``dtype`` is "auto", "float32" or "bfloat16"; "auto" is
     what samples fastest. The last two checkpoints are kept, so that calling twice does not load twice.
 

@@ -1,8 +1,8 @@
 """How probable a model finds a text: perplexity, and bits per byte, which compares models of any tokenizer.
 
-bits per byte = -log2 p(text) / UTF-8 bytes of the text in NFC; perplexity = exp(nats / tokens). Texts stand alone: no brief, the first token
-conditioned on BOS (else on the end-of-text token), windows overlapping by half a context so that each token is scored
-once, the end token left out and reported apart, since a base gains by merely learning to end. Corpus figures are
+bits per byte = -log2 p(text) / UTF-8 bytes of the text in NFC; perplexity = exp(nats / tokens). Texts stand alone: no
+brief, the first token conditioned on BOS (else on the end-of-text token), windows overlapping by half a context so that
+each token is scored once, the end token left out and reported apart, since a base gains by merely learning to end. Corpus figures are
 weighted by tokens or bytes, never means of texts. Does not judge style or sense.
 """
 
@@ -33,8 +33,9 @@ def perplexity(
     the type of a model that is loaded already.
 
     Returns ``perplexity`` (1 to infinity, the geometric mean over all tokens), ``bits_per_byte``, ``nll`` (nats per
-    token), ``nll_per_word`` (words between white space), ``tokens`` and ``bytes`` of the corpus, ``end_nll`` (nats of the end token, mean over texts), and under
-    ``texts`` the same keys as lists, one value a text. ``batch_size`` (rows at once) changes speed alone.
+    token), ``nll_per_word`` (words between white space), ``tokens`` and ``bytes`` of the corpus, ``end_nll`` (nats of the
+    end token, mean over texts), and under ``texts`` the same keys as lists, one value a text. ``batch_size`` (rows at
+    once) changes speed alone.
 
     A model that finds all V tokens equally likely has perplexity V. Raises ValueError for no or an empty text.
     """

@@ -47,10 +47,11 @@ def _drawn(metrics: dict[str, Any]) -> str:
     own = f"; the originals share up to {shared} among themselves" if shared is not None else ""
     control = metrics["control"]
     alike = f", the same tuning on other texts {control['style']['mean']:.2f}" if control else ""
+    ended = f"{samples['ended_by_eos'] * samples['n']:.0f}"
     return (
         f"The {samples['n']} samples have style {samples['style']['mean']:.2f} (untuned base "
-        f"{base['style']['mean']:.2f}{alike}, {among}), {samples['ended_by_eos'] * samples['n']:.0f} of them came to an end, and the longest run "
-        f"of words taken from an original is {samples['longest_copied_span']['max']:.0f}{own}."
+        f"{base['style']['mean']:.2f}{alike}, {among}), {ended} of them came to an end, and the longest "
+        f"run of words taken from an original is {samples['longest_copied_span']['max']:.0f}{own}."
     )
 
 
@@ -59,8 +60,11 @@ def table(metrics: dict[str, Any]) -> str:
     originals, held = metrics["originals"], metrics["held_out"]
     drawn = [metrics["base"], metrics["control"], {**metrics["samples"], "verdict": metrics["verdict"]}]
 
-    def across(read: Callable[[dict[str, Any]], Any]) -> list[str]:
-        return ["-" if of is None else str(read(of)) for of in drawn]
+    def across(read: Callable[[dict[str, Any]], str]) -> list[str]:
+        return ["-" if of is None else read(of) for of in drawn]
+
+    def means(key: str) -> list[str]:
+        return across(lambda of: f"{of[key]['mean']:.2f}")
 
     def span(values: list[float] | None) -> str:
         return f"{values[0]:.2f} to {values[1]:.2f}" if values else "-"
@@ -73,7 +77,7 @@ def table(metrics: dict[str, Any]) -> str:
         against = (_mean_of(crossed, f"style_{of}") for of in ("base", "control", "samples", "originals"))
         rows.append(("style, unseen original", *against))
     for key in ("style", "stylometry", "similarity"):
-        rows.append((key, *across(lambda of: f"{of[key]['mean']:.2f}"), span(originals[f"{key}_band"])))
+        rows.append((key, *means(key), span(originals[f"{key}_band"])))
     rows += [
         (
             "longest copied span",

@@ -1,4 +1,4 @@
-"""What each offline preset costs from start to report: seconds and peak memory of one process, printed.
+"""What each offline preset and the scoring of 100 texts cost: seconds and peak memory of one process, printed.
 
 Compared within the run (a preset against the tiny one), never with numbers of another day or machine.
 """
@@ -64,6 +64,20 @@ def test_presets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         for name, seconds, memory in [*rows, ("unchanged inputs", *again)]:
             print(f"{name:<18}{seconds:7.0f} s{seconds / rows[0][1]:7.1f} x tiny{memory:7.1f} GiB")
     assert again[0] < rows[0][1], "an unchanged run must answer sooner than the smallest training"
+
+
+def test_scoring_a_hundred_texts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool = sorted((ROOT / "tests" / "benchmarks" / "authors").glob("*/*.txt"))
+    for i in range(100):  # a sentence apart, so that nothing remembered of one serves another
+        text = pool[i % len(pool)].read_text("utf-8")
+        (tmp_path / f"{i:03}.txt").write_text(
+            f"This is the text that comes as number {i}.\n\n{text}", "utf-8"
+        )
+    one, _ = measured(["inference", "score", str(tmp_path / "000.txt"), "--references", "data/seeds"])
+    seconds, memory = measured(["inference", "score", str(tmp_path), "--references", "data/seeds"])
+    with capsys.disabled():
+        print(f"\n100 texts scored in {seconds:.0f} s ({seconds / one:.1f} x one text), {memory:.1f} GiB")
+    assert memory < 2
 
 
 def test_help_is_instant(capsys: pytest.CaptureFixture[str]) -> None:
