@@ -100,9 +100,10 @@ def load_originals(source: str | Path) -> list[Original]:
 
 
 def load_texts(source: str | Path) -> list[Original]:
-    """As `load_originals`, for texts to be scored: the same may come twice, and a model may write what no author does."""
+    """As `load_originals`, for texts to be scored: the same may come twice, a row may be empty, and a model may write what no
+    author does."""
     problems: list[str] = []
-    found = _load(source, problems)
+    found = _load(source, problems, empty=True)
     _raise(source, problems)
     return found
 
@@ -112,12 +113,12 @@ def _raise(source: str | Path, problems: list[str]) -> None:
         raise ValueError(f"{source} can't be used:\n" + "\n".join(f"- {problem}" for problem in problems))
 
 
-def _load(source: str | Path, problems: list[str]) -> list[Original]:
+def _load(source: str | Path, problems: list[str], empty: bool = False) -> list[Original]:
     path = Path(os.path.expanduser(source))
     if path.is_dir() and not (path / "state.json").exists() and not (path / "dataset_dict.json").exists():
         found = _from_folder(path, problems)
     elif path.suffix.lower() == ".jsonl" and path.is_file():
-        found = _from_jsonl(path, problems)
+        found = _from_jsonl(path, problems, empty)
     elif path.is_file():
         if path.suffix.lower() not in {".txt", ".md"}:
             raise ValueError(
@@ -200,7 +201,7 @@ def _from_folder(path: Path, problems: list[str]) -> list[Original | None]:
     return [_read(file, problems) for file in files]
 
 
-def _from_jsonl(path: Path, problems: list[str]) -> list[Original | None]:
+def _from_jsonl(path: Path, problems: list[str], empty: bool) -> list[Original | None]:
     found: list[Original | None] = []
     try:
         lines = path.read_text("utf-8-sig").split("\n")
@@ -214,18 +215,22 @@ def _from_jsonl(path: Path, problems: list[str]) -> list[Original | None]:
         except json.JSONDecodeError as error:
             problems.append(f"line {number} is not JSON: {error.msg} at column {error.colno}")
             continue
-        found.append(_row(row, f"{path.stem}-{number:03d}", f"line {number}", problems))
+        found.append(_row(row, f"{path.stem}-{number:03d}", f"line {number}", problems, empty))
     if not found and not problems:
         raise ValueError(f'no originals in {path}: the file is empty. Write one {{"text": "..."}} a line.')
     return found
 
 
-def _row(row: Any, default_name: str, where: str, problems: list[str]) -> Original | None:
+def _row(
+    row: Any, default_name: str, where: str, problems: list[str], empty: bool = False
+) -> Original | None:
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         keys = ", ".join(row) if isinstance(row, dict) else type(row).__name__
         problems.append(f'{where} has no "text" (found {keys or "nothing"}): each row needs "text"')
         return None
     name = str(row.get("name") or default_name)
+    if empty and not row["text"].strip():
+        return Original(name, "")  # a model may end a text before it begins
     return _original(name, row["text"], problems, str(row.get("source") or ""), str(row.get("licence") or ""))
 
 

@@ -111,5 +111,6 @@ def convert(weights: Path, folder: Path, end: str) -> None:
     model.generation_config = GenerationConfig(
         bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
     )
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.to(torch.bfloat16)  # type: ignore[arg-type]  # transformers types `to` as if it took a model
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -58,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--references", help="folder or file of originals")
     score.add_argument(
+        "--base",
+        default="embedded",
+        help="model that tells broken text (default: embedded); none: no probabilities, and shuffled words pass more easily",
+    )
+    score.add_argument(
         "--run", help="run directory: its originals are the references, its model and base give perplexities"
     )
     score.add_argument("--json", action="store_true", help="print JSON in place of a table")
@@ -137,14 +142,15 @@ def _brief(options: argparse.Namespace) -> Any:
 
 
 def _score(options: argparse.Namespace) -> None:
-    from data.originals import load_originals, load_texts
+    from data.originals import load_originals
     from inference.scoring import score
 
     if (options.references is None) == (options.run is None):
         raise ValueError("say what to score against: --references FOLDER, or --run RUN (one of them)")
-    texts = [text for file in options.files for text in load_texts(file)]
+    texts = [text for file in options.files for text in _texts(file)]
     if options.run is None:
-        card = score(texts, load_originals(options.references))
+        base = None if options.base == "none" else options.base
+        card = score(texts, load_originals(options.references), base=base)
     else:
         from inference.runs import Run
 
@@ -157,29 +163,45 @@ def _score(options: argparse.Namespace) -> None:
             options.html, score_page(card, ", ".join(Path(file).stem for file in options.files))
         )
         print(f"page: {options.html}", file=sys.stderr)
-    ended = [row["ended_by_eos"] for file in options.files for row in _rows(file) if "ended_by_eos" in row]
+    ended = [text["ended_by_eos"] for text in texts if "ended_by_eos" in text]
     if options.json:
         extra = {"ended_by_eos": sum(ended) / len(ended)} if ended else {}
         print(json.dumps({**card.to_dict(), **extra}, ensure_ascii=False, indent=2))
         return
     print(card)
-    spans = [text.metrics["longest_copied_span"] for text in card.texts]
-    novelty = min(text.metrics["novelty_4gram"] for text in card.texts)
+    written = [text.metrics for text in card.texts if text.text]
+    spans = [metrics["longest_copied_span"] for metrics in written]
+    new = [
+        metrics["novelty_4gram"]
+        for metrics in written
+        if metrics["novelty_4gram"] == metrics["novelty_4gram"]
+    ]
     print(
         f"{len(spans)} texts; longest copied span: median {statistics.median(spans):g}, most {max(spans)} words"
     )
-    print(f"least share of new 4-grams: {novelty:.3f}")
-    for name, value in card.corpus.items():
-        print(f"{name.replace('_', ' ')}: {value:.3f}")
+    print(
+        f"least share of new 4-grams: {min(new):.3f}"
+        if new
+        else "least share of new 4-grams: none has four words"
+    )
     if ended:
         print(f"ended by end of text: {sum(ended)} of {len(ended)}")
+    for sentence in card.sentences():
+        print(sentence)
 
 
-def _rows(file: str) -> list[dict[str, Any]]:
+def _texts(file: str) -> list[dict[str, Any]]:
+    """Texts of a file or folder; rows of samples with what they say of their end."""
+    from data.originals import load_texts
+
+    found = [{"text": text.text} for text in load_texts(file)]
     path = Path(file)
-    if path.suffix != ".jsonl":
-        return []
-    return [json.loads(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
+    if path.suffix == ".jsonl" and path.is_file():
+        rows = [json.loads(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
+        for text, row in zip(found, rows, strict=True):
+            if "ended_by_eos" in row:
+                text["ended_by_eos"] = row["ended_by_eos"]
+    return found
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -17,11 +17,13 @@ from inference.stylometry import contrast_texts, cosine
 MOST_FREQUENT = 150
 
 
-def deltas(texts: Sequence[str], references: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def deltas(
+    texts: Sequence[str], references: Sequence[str], *, equal: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """(Burrows's Delta, 0 and up, lower is nearer; cosine delta, -1..1, higher is nearer) of each text, (N,) each.
 
     Relative frequencies of the 150 most frequent words of references and contrast texts, z-scored on these; each text against
-    the references' mean. What is scored is not fitted on.
+    the references' mean; with ``equal``, against that of every n-1 of them and averaged. What is scored is not fitted on.
     """
     fitted = [_counts(text) for text in (*contrast_texts(), *references)]
     total = Counter[str]()
@@ -35,8 +37,12 @@ def deltas(texts: Sequence[str], references: Sequence[str]) -> tuple[np.ndarray,
     sd = np.where(sd > 0, sd, 1)
     own = np.array([_shares(_counts(text), vocabulary) for text in texts])
     z = (own.reshape(len(texts), len(vocabulary)) - mean) / sd
-    target = (table[-len(references) :].mean(axis=0) - mean) / sd
-    return np.abs(z - target).mean(axis=1), cosine(z, target)
+    targets = (table[-len(references) :] - mean) / sd
+    n = len(references)
+    chosen = [np.delete(targets, i, axis=0) for i in range(n)] if equal and n > 1 else [targets]
+    means = [rows.mean(axis=0) for rows in chosen]
+    burrows = np.mean([np.abs(z - target).mean(axis=1) for target in means], axis=0)
+    return burrows, np.mean([cosine(z, target) for target in means], axis=0)
 
 
 @lru_cache(maxsize=4096)

@@ -28,6 +28,11 @@ WORTH_A_PROCESS = 1000
 """Steps of sampling, all sets together, that take longer than starting processes for them."""
 
 
+def set_names(run: Run) -> list[str]:
+    """All sets that ``run`` may have samples of."""
+    return [FINAL, BASE, CONTROL, *(fold_set(fold["index"]) for fold in run.held_out["folds"])]
+
+
 def fold_set(index: int) -> str:
     """Name of the set drawn from fold ``index``'s model."""
     return f"fold-{index}"
@@ -72,7 +77,7 @@ def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
             bar.update(len(samples))
     seconds = round((time.perf_counter() - started) / sum(map(len, drawn.values())), 3)
     rows = []
-    for name in (FINAL, BASE, CONTROL, *(fold_set(fold["index"]) for fold in run.held_out["folds"])):
+    for name in set_names(run):
         if name in drawn:
             rows += [_row(name, measured(sample, copies), limit, seconds) for sample in drawn[name]]
         else:

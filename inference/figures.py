@@ -6,40 +6,36 @@ Draws nothing and writes nothing.
 
 import statistics
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from data.bases import Base
 from data.dataset import encode
-from inference.draws import BASE, CONTROL, FINAL, fold_set
+from inference.checkpoints import load
+from inference.draws import BASE, CONTROL, FINAL, fold_set, set_names
 from inference.imposters import style_votes
 from inference.memory import PROBED
 from inference.runs import Run
 from inference.scale import Scale, content
 from inference.scorecard import Scorecard
-from inference.scoring import score
+from inference.scoring import known_by_heart, score
 
 
 def figures(
     run: Run, rows: Sequence[dict[str, Any]]
 ) -> tuple[dict[str, Any], Scorecard, Scorecard, Scorecard | None]:
     """Metrics but for the seconds, and the scorecards of the final model's samples, the base's and the control's, if any."""
-    sets = {name: [row for row in rows if row["set"] == name and row["text"]] for name in _sets(run)}
-    texts = {name: [row["text"] for row in of] for name, of in sets.items()}
-    for name in (FINAL, BASE):
-        if not texts[name]:
+    sets = {name: [row for row in rows if row["set"] == name] for name in set_names(run)}
+    texts = {name: [row["text"] for row in of if row["text"]] for name, of in sets.items()}
+    for name in (FINAL, BASE, CONTROL):
+        if not texts[name] and (sets[name] or name != CONTROL):
             raise ValueError(
                 f"all samples of the {name} model are empty: it ends a text before it begins. Look at the originals "
                 "with `python -m data check`, or choose another base."
             )
     # With what they say of their own end: a text that was cut off after a full stop has none.
-    final = score([SimpleNamespace(**row) for row in sets[FINAL]], run.originals, model=run.path)
-    floor = score([SimpleNamespace(**row) for row in sets[BASE]], run.originals, base=run.base_source)
-    control = None
-    if sets[CONTROL]:
-        control = score(
-            [SimpleNamespace(**row) for row in sets[CONTROL]], run.originals, base=run.base_source
-        )
+    final = score(sets[FINAL], run.originals, model=run.path)
+    floor = score(sets[BASE], run.originals, base=run.base_source)
+    control = score(sets[CONTROL], run.originals, base=run.base_source) if sets[CONTROL] else None
     scale = Scale.of([original.text for original in run.originals])
     drawn = [row for row in rows if row["set"] == FINAL]
     spans = _column(final, "longest_copied_span")
@@ -85,8 +81,8 @@ def figures(
         "control": _beside([row for row in rows if row["set"] == CONTROL], control) if control else None,
         "cross_fitted": cross_fitted(run, texts),
         "recalled": {
-            "base": final.corpus["recalled_base"],
-            "tuned": final.corpus["recalled_tuned"],
+            "base": known_by_heart(load(run.base_source, dtype="float32"), scale.originals),
+            "tuned": known_by_heart(load(run.path, dtype="float32"), scale.originals),
             "of": PROBED,
         },
     }
@@ -132,6 +128,7 @@ def held_out(run: Run) -> dict[str, Any]:
     for label, bits in totals.items():
         result[f"bits_per_byte_{label}"] = bits / n_bytes if n_bytes else None
         result[f"perplexity_{label}"] = 2 ** (bits / n_tokens) if n_tokens else None
+    result["bits_per_byte_control"] = run.held_out.get("bits_per_byte_control")
     return result
 
 
@@ -155,10 +152,6 @@ def cross_fitted(run: Run, texts: dict[str, list[str]]) -> list[dict[str, Any]]:
             row[f"similarity_{label}"] = float(content(compared, unseen).mean()) if compared else None
         found.append(row)
     return found
-
-
-def _sets(run: Run) -> list[str]:
-    return [FINAL, BASE, CONTROL, *(fold_set(fold["index"]) for fold in run.held_out["folds"])]
 
 
 def _column(card: Scorecard, metric: str) -> list[float]:

@@ -304,13 +304,21 @@ LONGEST_SPAN_ALONE = 7
 LEAST_LIMIT = 5
 """Words in a row that are nobody's: short originals share less by chance, and "the end of the" is no copy."""
 
+MOST_LIMIT = 12
+"""Words in a row above which two originals are versions of one text, or have a refrain: that is no leave to copy."""
+
 
 def copy_limit(texts: Sequence[str]) -> int:
     """Words in a row that a new text may have in common with one of the originals ``texts``.
 
-    As many as these share among themselves: that far copying is their own habit. Never under `LEAST_LIMIT`.
+    As many as these share among themselves: that far copying is their own habit. `LEAST_LIMIT` to `MOST_LIMIT`.
     """
-    return max([LEAST_LIMIT, *shared_spans(texts)]) if len(texts) > 1 else LONGEST_SPAN_ALONE
+    return limit_of(shared_spans(texts))
+
+
+def limit_of(spans: Sequence[float]) -> int:
+    """`copy_limit` from the longest span that each original shares with the others; none for one original."""
+    return int(min(max([LEAST_LIMIT, *spans]), MOST_LIMIT)) if spans else LONGEST_SPAN_ALONE
 
 
 def shared_spans(texts: Sequence[str]) -> list[int]:

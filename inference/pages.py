@@ -3,6 +3,7 @@
 `score_page` shows a scorecard of any texts; the page of a run is `inference.report`'s.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,15 @@ def render(template: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["at"] = lambda value, digits: "" if value is None else f"{value:.{digits}f}"
+    environment.filters["reach"] = _reach
     environment.filters["ended"] = lambda drawn: f"{drawn['ended_by_eos'] * drawn['n']:.0f} of {drawn['n']}"
     environment.filters["band"] = lambda values: f"{values[0]:.2f} to {values[1]:.2f}" if values else ""
     return environment.get_template(template).render(**content)
+
+
+def _reach(values: Iterable[float]) -> str:
+    found = list(values)
+    return f"{min(found):.2f} to {max(found):.2f}"
 
 
 def explained(card: Scorecard) -> list[tuple[str, str, str, str, str]]:

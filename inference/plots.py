@@ -3,6 +3,7 @@
 Draws what it is given; computes nothing.
 """
 
+import html
 import io
 import warnings
 from collections.abc import Mapping, Sequence
@@ -89,7 +90,7 @@ def strip(
             axis.plot(band, [(len(sets) - 1) / 2] * len(band), "|", color=ACCENT, markersize=22)
         if contrast is not None:
             axis.axvline(contrast, color=GREY, linestyle="--", linewidth=1)
-        names = list(reversed(sets))
+        names = list(sets)[::-1]
         for row, name in enumerate(names):
             axis.plot(
                 sets[name],
@@ -117,4 +118,8 @@ def _svg(figure: Any, title: str) -> str:
     plt.close(figure)
     svg = buffer.getvalue()
     # Without the XML prologue, which has no place inside HTML.
-    return svg[svg.index("<svg") :].replace(_INK, "currentColor").replace("<svg ", '<svg role="img" ', 1)
+    return (
+        svg[svg.index("<svg") :]
+        .replace(_INK, "currentColor")
+        .replace("<svg ", f'<svg role="img" aria-label="{html.escape(title, quote=True)}" ', 1)
+    )

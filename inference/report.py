@@ -99,17 +99,16 @@ def _content(
         }
         svg = plots.strip(title, values, final.band.get(key), final.contrast.get(key))
         charts.append({"title": title, "explanation": explanation, "svg": svg})
-    scored = iter(final.texts)  # in the order of the rows, empty ones left out
     vignettes = []
-    for row in (row for row in rows if row["set"] == FINAL):
+    for row, card in zip((row for row in rows if row["set"] == FINAL), final.texts, strict=True):
         spans = [CopiedSpan(**span) for span in row["copied_spans"]]
-        card = next(scored) if row["text"] else None
         vignettes.append(
             {
                 "row": row,
                 "marked": mark_spans(row["text"], spans),
-                "score": card,
+                "score": card if row["text"] else None,
                 "copied": sum(s.words for s in spans),
+                "sources": sorted({s.source for s in spans}),
             }
         )
     return {

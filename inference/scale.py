@@ -16,7 +16,7 @@ import numpy as np
 from inference.delta import deltas
 from inference.imposters import style_votes
 from inference.near import near_copied
-from inference.novelty import CopyIndex, copy_limit, repetition
+from inference.novelty import CopyIndex, limit_of, repetition
 from inference.remembered import Remembered
 from inference.similarity import embed
 from inference.structure import structure
@@ -24,6 +24,9 @@ from inference.stylometry import contrast, contrast_texts, cosine
 
 BAND_OF = 40
 """Originals that the band is of, evenly spaced, where there are more."""
+
+ZERO_EVERY = 5
+"""Every so manieth contrast text makes the lower end of the scale; no control is tuned on one of these."""
 
 embedded = Remembered(embed)
 """Sentence embeddings (N, 384), remembered."""
@@ -49,7 +52,7 @@ class Scale:
         else:
             rows = [{**structure(originals[0]), "repetition": repetition(originals[0])}]
         band = {key: [row[key] for row in rows if _number(row[key])] for key in rows[0]}
-        far = manner(contrast_texts()[::5], originals)
+        far = manner(contrast_texts()[::ZERO_EVERY], originals)
         zero = {key: float(np.mean(values)) for key, values in far.items()}
         return cls(originals, {key: values for key, values in band.items() if values}, zero)
 
@@ -65,7 +68,7 @@ class Scale:
     @cached_property
     def copy_limit(self) -> int:
         """Words in a row that may be copied (`inference.novelty.copy_limit`)."""
-        return copy_limit(self.originals)
+        return limit_of(self.band.get("longest_copied_span", []))
 
     @cached_property
     def protagonists(self) -> tuple[str, ...]:
@@ -80,8 +83,12 @@ def _number(value: Any) -> bool:
 def stylometric(texts: Sequence[str], references: Sequence[str], *, equal: bool = False) -> np.ndarray:
     """Stylometric cosine of each text with the mean of the references, shape (N,), -1..1 (`inference.stylometry`).
 
-    With ``equal``, with every n-1 of the references and averaged, as the originals themselves are measured.
+    1: it leaves the usual in just the references' ways; 0: in unrelated ways, or it has no words; below 0: in opposite ways.
+    With ``equal``, with every n-1 of the references and averaged, as the originals themselves are measured. Raises ValueError
+    for no reference, or a string in place of a list.
     """
+    if isinstance(texts, str) or isinstance(references, str) or not len(references):
+        raise ValueError("stylometry takes a list of texts and a list of at least one reference")
     z, r = contrast().z(texts), contrast().z(references)
     n = len(references)
     leave_out = equal and n > 1
@@ -100,7 +107,7 @@ def content(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
 def manner(texts: Sequence[str], references: Sequence[str], *, equal: bool = True) -> dict[str, np.ndarray]:
     """The metrics that say how near ``texts`` are to ``references``, (N,) each; keys as in `score`."""
     votes = style_votes(texts, references, equal=equal)
-    burrows, cosine_delta = deltas(texts, references)
+    burrows, cosine_delta = deltas(texts, references, equal=equal)
     return {
         "style": votes.pop("style"),
         "stylometry": stylometric(texts, references, equal=equal),

@@ -110,7 +110,7 @@ class Scorecard:
     def summary(self) -> list[tuple[str, str, str, str]]:
         """Rows (metric, mean of the texts, range of the originals, contrast) for a table."""
         rows = []
-        for metric in self.texts[0].metrics:
+        for metric in next(t.metrics for t in self.texts if t.text):
             values = [t.metrics[metric] for t in self.texts]
             numbers = [float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)]
             if not numbers:
@@ -125,24 +125,66 @@ class Scorecard:
         parts = ", ".join(f"{name}={value:.2f}" for name, value in self.parts.items())
         return f"Scorecard(verdict={self.verdict:.2f}, {parts}, texts={len(self.texts)})"
 
+    def sentences(self) -> list[str]:
+        """What came out, in two plain sentences: how near the texts are, and what they copy and lack."""
+        near = self._mean("style")
+        band, contrast = self.band.get("style"), self.contrast["style"]
+        among = (
+            f"the originals are {min(band):.2f} to {max(band):.2f} to each other"
+            if band
+            else "one original has no range"
+        )
+        count = f"{len(self.texts)} texts have" if len(self.texts) > 1 else "The text has"
+        spans = [t.metrics["longest_copied_span"] for t in self.texts if t.text]
+        shared = self.band.get("longest_copied_span")
+        own = f" (the originals share up to {max(shared):.0f})" if shared else ""
+        weakest = min(self.parts, key=self.parts.__getitem__)
+        return [
+            f"{count} style {near:.2f}, where {among} and texts not in the manner {contrast:.2f}: verdict {self.verdict:.2f} of 1.",
+            f"The longest run of words taken from an original is {max(spans)}{own}, and the weakest part is {weakest}, "
+            f"{self.parts[weakest]:.2f}.",
+        ]
+
+    def overall(self) -> list[tuple[str, str]]:
+        """(what, figure) of all texts together: interval, perplexities, variety."""
+        rows = []
+        if self.interval:
+            rows.append(
+                (
+                    "verdict, 95 % of such means of texts drawn again from these",
+                    "{:.2f} to {:.2f}".format(*self.interval),
+                )
+            )
+        rows += [(key.replace("_", " "), _short(value)) for key, value in self.corpus.items()]
+        for key, value in self.diversity.get("texts", {}).items():
+            name = "different texts (Vendi score)" if key == "vendi" else f"share of distinct {key}"
+            rows.append((name, f"{value:.2f} (originals {self.diversity['originals'][key]:.2f})"))
+        return rows
+
+    def _mean(self, metric: str) -> float:
+        values = [t.metrics[metric] for t in self.texts if t.text]
+        return float(sum(values) / len(values))
+
     def __str__(self) -> str:
         lines = [f"{'':<24}{'texts':>10}{'originals':>20}{'contrast':>10}"]
         lines += [
             f"{metric:<24}{mean:>10}{own:>20}{contrast:>10}" for metric, mean, own, contrast in self.summary()
         ]
+        lines += [f"{what}: {figure}" for what, figure in self.overall()]
         parts = ", ".join(f"{name} {value:.2f}" for name, value in self.parts.items())
         return "\n".join([*lines, f"verdict {self.verdict:.2f} ({parts})", *self.notes])
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self.summary()
-        )
+        def table(rows: list[tuple[str, ...]]) -> str:
+            cells = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
+            return "".join(f"<tr>{row}</tr>" for row in cells)
+
         parts = ", ".join(f"{name} {value:.2f}" for name, value in self.parts.items())
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return (
-            f"<p><b>verdict {self.verdict:.2f}</b> ({html.escape(parts)})</p><table><tr><th>metric</th>"
-            f"<th>{len(self.texts)} texts</th><th>originals</th><th>contrast</th></tr>{cells}</table>{notes}"
+            f"<p><b>verdict {self.verdict:.2f}</b> ({html.escape(parts)})</p><p>{html.escape(' '.join(self.sentences()))}</p>"
+            f"<table><tr><th>metric</th><th>{len(self.texts)} texts</th><th>originals</th><th>contrast</th></tr>"
+            f"{table([*self.summary()])}</table><table>{table([*self.overall()])}</table>{notes}"
         )
 
 

@@ -6,7 +6,8 @@ draw samples, and does not judge sense: a text without meaning can score well.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,26 +15,17 @@ import numpy as np
 
 from data.originals import Original, normalise
 from inference.checkpoints import Checkpoint, load
-from inference.diversity import diversity, expected_nearest
+from inference.diversity import diversity
 from inference.imposters import probability
 from inference.likelihood import perplexity
 from inference.memory import recalled
-from inference.novelty import CopyIndex
+from inference.novelty import MOST_LIMIT, CopyIndex
+from inference.parts import PARTS, SPREAD, content, distinctness, ends, parts_of, verdict_of
 from inference.scale import BAND_OF, Scale, embedded, mean, measure
 from inference.scorecard import Scorecard, TextScore
 
-LOOPING = 0.05
-"""Share of repeated 4-grams above the originals' own most at which fluency begins to fall; it is 0 at five times that."""
-
-BROKEN = 1.25
-"""Bits per byte under the base, as a multiple of the originals' most, at which fluency begins to fall. Shuffled words of the
-default originals cost over twice the originals."""
-
 CLOSE = 1.5
-"""Calibrated style or content above which a text is called suspiciously close."""
-
-NEAR = 0.5
-"""Share of words in near copies, above the originals' own most, at which nothing of novelty is left."""
+"""Calibrated content above which a text is called suspiciously close."""
 
 DRAWS = 2000
 """Of the bootstrap."""
@@ -42,7 +34,7 @@ DRAWS = 2000
 def score(
     texts: Iterable[Any], references: Sequence[Original | str], model: Any = None, *, base: Any = None
 ) -> Scorecard:
-    """Score ``texts`` (strings, or anything with a ``text``) against the originals ``references``.
+    """Score ``texts`` (strings, a column of a dataset, or anything with a ``text``) against the originals ``references``.
 
     Each text's ``metrics``:
 
@@ -65,56 +57,62 @@ def score(
     ``corpus`` has for both models perplexity, bits per byte and nats per word (``nll_per_word``) over all texts, and
     ``recalled``: of the originals, the most tokens that come back (0..32) when the first 32 are continued greedily.
 
-    ``parts`` (0..1): style and content, calibrated as (x - contrast) / (mean of the originals - contrast); structure, by what
-    the originals are like; diversity, 1 for a text that is as unlike the others scored with it as originals are, at equal
-    number; the gates novelty and fluency (loops; with a base also text that it finds far less probable than the originals,
-    which is broken: no judge of sense). The verdict is the geometric mean of the first four times both gates. A `Sample`'s own
-    word on whether it came to an end is taken, else its last mark. Raises ValueError when there is nothing to score or
-    nothing to score against.
+    ``parts`` (0..1): style, calibrated as (x - contrast) / (mean of the originals - contrast); content, the same up to the
+    lower end of the originals' range, since inside it is the aim; structure, by what the originals are like; diversity, where
+    several texts are scored, 1 for one that is as unlike the others as originals are, at equal number; the gates novelty and
+    fluency (loops; with a base also text that it finds far less probable than the originals, which is broken: no judge of
+    sense). The verdict of a text is the geometric mean of the first four times both gates, that of the card the mean of its
+    texts'. The word of a `Sample`, or of a row of samples.jsonl, on whether it came to an end is taken, else its last mark. An
+    empty text among others has verdict 0. Raises ValueError when there is nothing to score or nothing to score against.
     """
     if isinstance(texts, str):
         raise ValueError("texts must be a list of texts, found one string: put it in brackets")
     if isinstance(references, str):
         raise ValueError("references must be a list of originals, found one string: put it in brackets")
-    given = list(texts)
-    bodies = [normalise(t if isinstance(t, str) else t.text) for t in given]
+    given = [_Given.of(text, i) for i, text in enumerate(texts, start=1)]
     originals = [
         r if isinstance(r, Original) else Original(f"reference {i + 1}", normalise(r))
         for i, r in enumerate(references)
     ]
-    if not bodies or not originals:
+    if not given or not originals:
         raise ValueError(
-            f"score needs at least one text and one reference, found {len(bodies)} and {len(originals)}"
+            f"score needs at least one text and one reference, found {len(given)} and {len(originals)}"
         )
-    if not all(bodies):
-        raise ValueError(f"text {bodies.index('') + 1} is empty: there is nothing to score")
+    written = [one for one in given if one.text]
+    bodies = [one.text for one in written]
+    if not bodies:
+        raise ValueError(f"text 1 of {len(given)} is empty, and so are all: there is nothing to score")
     if not all(original.text for original in originals):
         raise ValueError("a reference is empty: remove it")
     scale = Scale.of([o.text for o in originals])
     copies = CopyIndex([o.text for o in originals], [o.name for o in originals])
     metrics = measure(bodies, [o.text for o in originals], copies)
-    for text, row in zip(given, metrics, strict=True):
-        row["closed"] = float(getattr(text, "ended_by_eos", row["closed"]))
+    for one, row in zip(written, metrics, strict=True):
+        row["closed"] = float(row["closed"] if one.ended is None else one.ended)
         if "style" in scale.band:
             row["same_hand"] = float(probability(row["style"], scale.ceiling("style")))
     base_model, tuned_model = _models(model, base)
     corpus: dict[str, float] = {}
-    probed = scale.originals[:: -(-len(originals) // BAND_OF)]
     band = dict(scale.band)
     for label, checkpoint in (("base", base_model), ("tuned", tuned_model)):
         if checkpoint is not None:
             corpus |= _add_likelihood(metrics, bodies, checkpoint, label)
-            corpus[f"recalled_{label}"] = max(recalled(probed, checkpoint))
+            corpus[f"recalled_{label}"] = max(known_by_heart(checkpoint, scale.originals))
     if base_model is not None and tuned_model is not None:
         for row in metrics:
             row["bits_per_byte_gain"] = row["bits_per_byte_base"] - row["bits_per_byte_tuned"]
+        corpus["bits_per_byte_gain"] = corpus["bits_per_byte_base"] - corpus["bits_per_byte_tuned"]
     if base_model is not None:
         band["bits_per_byte_base"] = _own_bits(base_model, scale.originals)
-    distinct = _distinctness(bodies, metrics, scale)
-    scored = tuple(
-        _text_score(body, row, scale, band, copies, own)
-        for body, row, own in zip(bodies, metrics, distinct, strict=True)
+    distinct = distinctness(bodies, metrics, scale)
+    found = iter(
+        [
+            _text_score(body, parts_of(row, scale, band, own), row, copies)
+            for body, row, own in zip(bodies, metrics, distinct, strict=True)
+        ]
     )
+    blank = _blank(metrics[0], len(bodies) < 2)
+    scored = tuple(next(found) if one.text else blank for one in given)
     parts = {name: mean([t.parts[name] for t in scored]) for name in scored[0].parts}
     verdicts = [t.verdict for t in scored]
     return Scorecard(
@@ -126,8 +124,38 @@ def score(
         corpus=corpus,
         interval=_interval(verdicts),
         diversity=_diversity(bodies, metrics, scale),
-        notes=_notes(scale, metrics),
+        notes=_notes(scale, metrics, len(given) - len(bodies)),
     )
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What was handed in: a text, normalised, and what is known of its end."""
+
+    text: str
+    ended: bool | None = None
+
+    @classmethod
+    def of(cls, value: Any, position: int) -> "_Given":
+        row = value if isinstance(value, Mapping) else {}
+        text = value if isinstance(value, str) else row.get("text", getattr(value, "text", None))
+        if not isinstance(text, str):
+            raise ValueError(
+                f"text {position} is no text: found {type(value).__name__}. Give strings, samples, or rows with a text"
+            )
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"text {position} has half of a character at {error.start}: {error.reason}"
+            ) from None
+        return cls(normalise(text), row.get("ended_by_eos", getattr(value, "ended_by_eos", None)))
+
+
+def _blank(metrics: Mapping[str, Any], alone: bool) -> TextScore:
+    """What an empty text gets: no figure, and nothing of any part."""
+    nothing = {key: "" if isinstance(value, str) else math.nan for key, value in metrics.items()}
+    return TextScore("", 0.0, {part: 0.0 for part in PARTS if part != "diversity" or not alone}, nothing)
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float] | None:
@@ -154,60 +182,61 @@ def _diversity(
     }
 
 
-def _distinctness(bodies: Sequence[str], metrics: Sequence[dict[str, Any]], scale: Scale) -> list[float]:
-    """How unlike the others each text is, where the originals are 1: nearest other in content, name of the protagonist.
-
-    Never under 1 / (n + 1) for n others: so much of the variety a text is whose every other is the same.
-    """
-    if min(len(bodies), len(scale.originals)) < 2:
-        return [1.0] * len(bodies)
-    n = min(len(scale.originals), len(bodies)) - 1
-    near = _nearest(embedded(bodies), n)
-    own = mean(_nearest(embedded(scale.originals), n))
-    reused = _reuse([str(row["protagonist"]) for row in metrics])
-    own_reused = mean(_reuse(scale.protagonists))
-    found = [
-        _clip((1 - a) / max(1 - own, 1e-9)) * _clip((1 - b) / (1 - own_reused) if own_reused < 1 else 1.0)
-        for a, b in zip(near, reused, strict=True)
-    ]
-    return [max(value, 1 / (n + 1)) for value in found]
-
-
-def _nearest(vectors: np.ndarray, n: int) -> list[float]:
-    cosines = vectors @ vectors.T
-    return [expected_nearest(np.delete(cosines[i], i), n) for i in range(len(vectors))]
-
-
-def _reuse(names: Sequence[str]) -> list[float]:
-    """For each, the share of the others that have the same first name."""
-    first = [name.split()[0] if name else "" for name in names]
-    return [(first.count(name) - 1) / (len(first) - 1) if name else 0.0 for name in first]
-
-
-def _notes(scale: Scale, metrics: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+def _notes(scale: Scale, metrics: Sequence[dict[str, Any]], empty: int) -> tuple[str, ...]:
     notes = []
+    if empty:
+        notes.append(
+            f"{empty} of the texts {'is' if empty == 1 else 'are'} empty: verdict 0, and no other figure"
+        )
     if len(scale.originals) == 1:
         notes.append("one reference alone: it has no range of its own, so the scale's upper end is 1")
-    close = [
-        part for part in ("style", "content") if any(_calibrated(scale, m, part) > CLOSE for m in metrics)
-    ]
+    shared = max(scale.band.get("longest_copied_span", [0]))
+    if shared > MOST_LIMIT:
+        notes.append(
+            f"two references share {shared:.0f} words in a row: versions of one text, or a refrain. Samples may copy "
+            f"{MOST_LIMIT} at most"
+        )
+    for part in ("style", "content"):
+        low, high = ends(scale, part)
+        if high - low <= SPREAD:
+            notes.append(
+                f"the references are no nearer to each other in {part} than other texts are to them: that part counts as 1"
+            )
+    close = sum(
+        content(scale, m, scale.ceiling("similarity")) > CLOSE
+        or (m["style"] > max(scale.band.get("style", [1.0])) and m["longest_copied_span"] > scale.copy_limit)
+        for m in metrics
+    )
     if close:
         notes.append(
-            f"suspiciously close: some texts are far nearer to the originals in {' and '.join(close)} than these "
-            "are to each other"
+            f"suspiciously close: {close} of the texts {'is' if close == 1 else 'are'} far nearer to the originals than these "
+            "are to each other, in content or by copying"
         )
     return tuple(notes)
 
 
-_OWN_BITS: WeakKeyDictionary[Checkpoint, dict[tuple[str, ...], list[float]]] = WeakKeyDictionary()
+_KEPT: WeakKeyDictionary[Checkpoint, dict[tuple[str, tuple[str, ...]], list[Any]]] = WeakKeyDictionary()
+
+
+def _kept(
+    checkpoint: Checkpoint, figure: str, texts: tuple[str, ...], compute: Callable[[], list[Any]]
+) -> list[Any]:
+    """What a model makes of the originals, remembered as long as it is in use: every call with it asks for that."""
+    known = _KEPT.setdefault(checkpoint, {})
+    if (figure, texts) not in known:
+        known[figure, texts] = compute()
+    return known[figure, texts]
 
 
 def _own_bits(base: Checkpoint, originals: tuple[str, ...]) -> list[float]:
-    """Bits per byte of each original, remembered as long as ``base`` is in use: every call with it asks for them."""
-    known = _OWN_BITS.setdefault(base, {})
-    if originals not in known:
-        known[originals] = perplexity(originals, base)["texts"]["bits_per_byte"]
-    return known[originals]
+    """Bits per byte of each original."""
+    return _kept(base, "bits", originals, lambda: perplexity(originals, base)["texts"]["bits_per_byte"])
+
+
+def known_by_heart(checkpoint: Checkpoint, originals: tuple[str, ...]) -> list[int]:
+    """`inference.memory.recalled` of the originals, of forty evenly spaced where there are more."""
+    probed = originals[:: -(-len(originals) // BAND_OF)]
+    return _kept(checkpoint, "recalled", probed, lambda: recalled(probed, checkpoint))
 
 
 def _models(model: Any, base: Any) -> tuple[Checkpoint | None, Checkpoint | None]:
@@ -228,70 +257,5 @@ def _add_likelihood(
     return {f"{key}_{label}": figures[key] for key in ("perplexity", "bits_per_byte", "nll_per_word")}
 
 
-def _calibrated(scale: Scale, metrics: dict[str, Any], part: str) -> float:
-    metric = {"style": "style", "content": "similarity"}[part]
-    low, high = scale.contrast[metric], scale.ceiling(metric)
-    # Originals no nearer to each other than to the contrast have no manner that this metric sees: say 1, don't divide.
-    return (metrics[metric] - low) / (high - low) if high - low > 1e-3 else 1.0
-
-
-def _text_score(
-    text: str,
-    metrics: dict[str, Any],
-    scale: Scale,
-    band: dict[str, list[float]],
-    copies: CopyIndex,
-    distinct: float,
-) -> TextScore:
-    parts = {
-        "style": _clip(_calibrated(scale, metrics, "style")),
-        "content": _clip(_calibrated(scale, metrics, "content")),
-        "structure": _structure(metrics, band),
-        "diversity": distinct,
-        "novelty": _novelty(metrics, scale, band),
-        "fluency": _fluency(metrics, band),
-    }
-    manner = (parts["style"] * parts["content"] * parts["structure"] * parts["diversity"]) ** (1 / 4)
-    verdict = manner * parts["novelty"] * parts["fluency"]
-    return TextScore(text, verdict, parts, metrics, tuple(copies.spans(text)))
-
-
-def _structure(metrics: dict[str, Any], band: dict[str, list[float]]) -> float:
-    """Length, 1 within the originals' range and else the ratio to its nearer end, times the geometric mean of four:
-    paragraphs, the same way; share of speech, 1 within the range and 0 at half a text from it; a protagonist throughout and
-    an end, each 1 or, if the text lacks what the originals have, less by half of their share that has it."""
-    length, paragraphs = (
-        _clip(min(metrics[key] / max(min(band[key]), 1e-9), max(band[key]) / max(metrics[key], 1e-9)))
-        for key in ("words", "paragraphs")
-    )
-    speech = band["dialogue"]
-    spoken = _clip(1 - 2 * max(min(speech) - metrics["dialogue"], metrics["dialogue"] - max(speech)))
-    kept = [1 - mean(band[key]) * (1 - metrics[key]) / 2 for key in ("constant", "closed")]
-    return length * float(math.prod([paragraphs, spoken, *kept]) ** (1 / 4))
-
-
-def _novelty(metrics: dict[str, Any], scale: Scale, band: dict[str, list[float]]) -> float:
-    """From the originals' own longest shared span, falling to nothing at three times that; times what is left by near
-    copies; times the share of new 4-grams against the originals' own, squared, for remixes of short pieces."""
-    limit = scale.copy_limit
-    span = _clip(1 - (metrics["longest_copied_span"] - limit) / (2 * limit))
-    span *= _clip(1 - (metrics["near_copied"] - max(band.get("near_copied", [0.0]))) / NEAR)
-    if math.isnan(metrics["novelty_4gram_equal"]):
-        return span
-    own = max(min(band.get("novelty_4gram_equal", [1.0])), 1e-9)
-    return float(span * _clip(metrics["novelty_4gram_equal"] / own) ** 2)
-
-
-def _fluency(metrics: dict[str, Any], band: dict[str, list[float]]) -> float:
-    """Falls with loops; and, where the base was asked, with bits per byte from `BROKEN` times the originals' most on,
-    to nothing at twice that."""
-    excess = (metrics["repetition"] - max(band["repetition"])) / LOOPING
-    fluency = _clip(1 - (excess - 1) / 4)
-    if "bits_per_byte_base" in metrics:
-        ratio = metrics["bits_per_byte_base"] / max(band["bits_per_byte_base"])
-        fluency *= _clip(2 - ratio / BROKEN)
-    return fluency
-
-
-def _clip(value: float) -> float:
-    return min(1.0, max(0.0, float(value)))
+def _text_score(text: str, parts: dict[str, float], metrics: dict[str, Any], copies: CopyIndex) -> TextScore:
+    return TextScore(text, verdict_of(parts), parts, metrics, tuple(copies.spans(text)))

@@ -388,16 +388,6 @@ class Stylometry:
         scaled = (table - self.mean) / np.where(self.sd > _TINY, self.sd, np.inf)
         return np.clip(np.where(table.any(axis=1, keepdims=True), scaled, 0), -Z_LIMIT, Z_LIMIT)
 
-    def style(self, texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
-        """Cosine of each text's z-vector with the mean z-vector of the references, shape (N,), -1 to 1.
-
-        1: it leaves the usual in just the references' ways; 0: in unrelated ways, or it has no words; below
-        0: in opposite ways. ValueError for no reference, or a string in place of a list.
-        """
-        if isinstance(texts, str) or isinstance(references, str) or not len(references):
-            raise ValueError("style takes a list of texts and a list of at least one reference.")
-        return np.clip(cosine(self.z(texts), self.z(references).mean(axis=0)), -1, 1)
-
 
 def cosine(rows: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Cosine of each of ``rows`` (N, F) with ``target`` (F,), shape (N,); 0 where either is zero."""

@@ -26,7 +26,9 @@ def _unseen(held: dict[str, Any]) -> str:
         )
     base, tuned = held["bits_per_byte_base"], held["bits_per_byte_tuned"]
     change = tuned / base - 1
-    figures = f"{base:.3f} bits per byte before, {tuned:.3f} after, {change:+.1%}"
+    control = held["bits_per_byte_control"]
+    alike = "" if control is None else f"; tuned alike on other texts {control:.3f}"
+    figures = f"{base:.3f} bits per byte before, {tuned:.3f} after, {change:+.1%}{alike}"
     if change > 0:
         return (
             f"Tuning made originals that the model had not seen less probable ({figures}): "
@@ -69,10 +71,10 @@ def table(metrics: dict[str, Any]) -> str:
     def span(values: list[float] | None) -> str:
         return f"{values[0]:.2f} to {values[1]:.2f}" if values else "-"
 
-    rows = [("", "base", "control", "tuned", "originals")]
+    rows: list[tuple[str, ...]] = [("", "base", "control", "tuned", "originals")]
     if held["folds"]:
         before, after = (f"{held[f'bits_per_byte_{of}']:.3f}" for of in ("base", "tuned"))
-        rows.append(("held-out bits per byte", before, "-", after, "-"))
+        rows.append(("held-out bits per byte", before, _number(held["bits_per_byte_control"], 3), after, "-"))
     if crossed := metrics["cross_fitted"]:
         against = (_mean_of(crossed, f"style_{of}") for of in ("base", "control", "samples", "originals"))
         rows.append(("style, unseen original", *against))
@@ -91,9 +93,9 @@ def table(metrics: dict[str, Any]) -> str:
         ),
         (
             f"recalled, of {metrics['recalled']['of']} tokens",
-            f"{metrics['recalled']['base']:.0f}",
+            str(max(metrics["recalled"]["base"])),
             "-",
-            f"{metrics['recalled']['tuned']:.0f}",
+            str(max(metrics["recalled"]["tuned"])),
             "-",
         ),
         ("ended", *across(lambda of: f"{of['ended_by_eos'] * of['n']:.0f}/{of['n']}"), "-"),
@@ -146,8 +148,8 @@ def memorising(metrics: dict[str, Any], held_out: dict[str, Any]) -> str:
     )
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _dash(value: Any) -> str:

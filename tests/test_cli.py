@@ -280,6 +280,7 @@ def test_from_texts_to_a_report_and_nothing_to_do_the_second_time(
         f"output_dir={tmp_path / 'runs'}",
         "samples=1",
         "samples_per_fold=0",
+        "samples_control=0",
         "learning_rate=3e-3",
     ):
         command += ["--set", setting]
@@ -331,6 +332,7 @@ def test_what_is_generated_to_a_file_can_be_scored_from_it(
         "bits_per_byte_tuned",
         "verdict",
         "perplexity tuned: ",
+        "The longest run of words taken from an original is",
     ):
         assert figure in table
     assert f"ended by end of text: {ended} of 2" in table
@@ -340,8 +342,34 @@ def test_what_is_generated_to_a_file_can_be_scored_from_it(
     card = json.loads(capsys.readouterr().out)
     assert [text["text"] for text in card["texts"]] == [row["text"].strip() for row in rows]
     assert card["ended_by_eos"] == ended / 2
-    assert inference_main(["score", str(out), "--references", str(NOIR), "--json"]) == 0
+    bare = ["score", str(out), "--references", str(NOIR), "--json"]
+    assert inference_main([*bare, "--base", "none"]) == 0
     assert json.loads(capsys.readouterr().out)["corpus"] == {}
+    assert inference_main([*bare, "--base", "tiny"]) == 0
+    assert "perplexity_base" in json.loads(capsys.readouterr().out)["corpus"]
+
+
+def test_rows_of_samples_say_themselves_whether_they_ended_and_may_be_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"text": "It rained until the street was a river.", "ended_by_eos": False},
+        {"text": "", "ended_by_eos": True},
+        {"text": "Rain.", "ended_by_eos": True},
+    ]
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    command = ["score", str(tmp_path / "new.jsonl"), "--references", str(NOIR), "--base", "none"]
+    assert inference_main([*command, "--json"]) == 0
+    texts = json.loads(capsys.readouterr().out)["texts"]
+    assert [text["metrics"]["closed"] for text in texts] == [0, None, 1]
+    assert inference_main(command) == 0
+    table = capsys.readouterr().out
+    assert "ended by end of text: 2 of 3" in table
+    assert "1 of the texts is empty" in table
+    assert "nan" not in table
+    (tmp_path / "short.jsonl").write_text('{"text": "Rain."}\n', "utf-8")
+    assert inference_main(["score", str(tmp_path / "short.jsonl"), *command[2:]]) == 0
+    assert "least share of new 4-grams: none has four words" in capsys.readouterr().out
 
 
 def test_generated_texts_go_to_the_terminal_one_after_the_other(

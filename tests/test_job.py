@@ -30,6 +30,7 @@ from inference.likelihood import summarise, token_nll
 from inference.report import write_report
 from inference.runs import NEEDED, Run
 from inference.sampling import generate, stream
+from inference.scale import ZERO_EVERY
 from inference.stylometry import contrast_texts
 from tests.small import NOIR, ROOT
 from training import TrainConfig, load_config, train
@@ -331,6 +332,11 @@ def test_the_control_is_the_same_tuning_on_as_many_contrast_texts(whole: Path) -
     again = finetune(resolve("tiny"), blocks, tokenizer, config, run.held_out["chosen_steps"]).state_dict()
     saved = load_file(run.control_folder / "model" / "model.safetensors")
     assert saved and all(torch.equal(tensor, again[name]) for name, tensor in saved.items())
+    bodies = [original.text for original in run.originals]
+    model = load_weights(resolve(run.control_folder / "model"))
+    figure = summarise(bodies, token_nll(bodies, model, tokenizer, run.config["context"]))["bits_per_byte"]
+    assert run.held_out["bits_per_byte_control"] == pytest.approx(figure)
+    assert not {original.text for original in originals} & set(contrast_texts()[::ZERO_EVERY])
 
 
 def test_without_a_control_nothing_is_said_of_one(tiny: Make) -> None:

@@ -12,8 +12,10 @@ from inference.delta import deltas
 from inference.imposters import style_votes
 from inference.likelihood import perplexity
 from inference.metrics import NAMES, load_metric
-from inference.novelty import CopyIndex
+from inference.near import near_copied
+from inference.novelty import CopyIndex, repetition
 from inference.scale import content, stylometric
+from inference.scoring import score
 from inference.structure import structure
 from inference.stylometry import contrast_texts
 from tests.small import ROOT, SEEDS
@@ -57,11 +59,22 @@ def test_perplexity_takes_a_model_by_name() -> None:
 def test_novelty_equals_the_direct_functions() -> None:
     index = CopyIndex(ORIGINALS)
     found = load_metric("novelty").compute(predictions=TEXTS, originals=ORIGINALS)
-    assert found["longest_copied_spans"] == [index.longest(TEXTS[0]).words, index.longest(TEXTS[1]).words, 0]
-    assert found["longest_copied_span"] == max(found["longest_copied_spans"]) > 50
-    known = [index.ngram_novelty(text) for text in TEXTS[:2]]
-    assert found["novelties_4gram"] == [*known, None]
-    assert found["novelty_4gram"] == pytest.approx(sum(known) / 2)
+    longest = [row["longest_copied_span"] for row in found["texts"]]
+    assert longest == [index.longest(TEXTS[0]).words, index.longest(TEXTS[1]).words, 0]
+    assert found["longest_copied_span"] == max(longest) > 50
+    for n in (4, 5, 8):
+        known = [index.ngram_novelty(text, n) for text in TEXTS[:2]]
+        assert [row[f"novelty_{n}gram"] for row in found["texts"]] == [*known, None]
+        assert found[f"novelty_{n}gram"] == pytest.approx(sum(known) / 2)
+    for key, function in (
+        ("copied_8", index.copied_share),
+        ("near_copied", lambda text: near_copied(text, ORIGINALS)),
+        ("repetition", repetition),
+    ):
+        values = [function(text) for text in TEXTS]
+        assert [row[key] for row in found["texts"]] == values
+        assert found[key] == pytest.approx(sum(values) / 3)
+    assert found["texts"][0]["copied_8"] > 0.9
     assert load_metric("novelty").compute(predictions=["Xyzzy"], originals=ORIGINALS)["novelty_4gram"] is None
 
 
@@ -71,7 +84,13 @@ def test_similarity_and_style_equal_the_direct_functions() -> None:
     assert found["similarity"] == pytest.approx(content(TEXTS, ORIGINALS).mean(), abs=1e-5)
     found = load_metric("style").compute(predictions=TEXTS, originals=ORIGINALS)
     assert found["styles"] == pytest.approx(style_votes(TEXTS, ORIGINALS, equal=True)["style"].tolist())
-    assert found["style"] == pytest.approx(style_votes(TEXTS, ORIGINALS, equal=True)["style"].mean())
+    votes = style_votes(TEXTS, ORIGINALS, equal=True)
+    assert found["style"] == pytest.approx(votes["style"].mean())
+    for family, values in found["families"].items():
+        assert values == pytest.approx(votes[family].tolist())
+    card = score(TEXTS, ORIGINALS)
+    assert found["same_hand"] == pytest.approx([text.metrics["same_hand"] for text in card.texts])
+    assert "same_hand" not in load_metric("style").compute(predictions=TEXTS, originals=ORIGINALS[:1])
 
 
 def test_the_other_metrics_equal_the_direct_functions() -> None:

@@ -218,3 +218,4 @@ def test_the_limit_of_copying_is_the_originals_habit_and_never_a_common_phrase()
     assert copy_limit(ORIGINALS) == 6
     assert copy_limit([CAFE]) == 7
     assert copy_limit(["one two three", "four five six"]) == 5
+    assert copy_limit([CAFE, f"{CAFE} Again."]) == 12  # two versions of one text

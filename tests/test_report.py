@@ -458,13 +458,14 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
             "folds": folds,
             "bits_per_byte_base": base if tuned else None,
             "bits_per_byte_tuned": statistics.mean(tuned) if tuned else None,
+            "bits_per_byte_control": 2.125 if tuned else None,
         },
         "chosen_steps": 4,
         "cross_fitted": [
             {"style_base": 0.1, "style_control": 0.2, "style_samples": 0.3 + i, "style_originals": 0.8}
             for i in range(len(tuned))
         ],
-        "recalled": {"base": 0.0, "tuned": 7.0, "of": 32},
+        "recalled": {"base": [0, 0], "tuned": [7, 2], "of": 32},
         "control": {
             "style": {"mean": 0.4},
             "stylometry": {"mean": 0.2},
@@ -588,7 +589,7 @@ def test_without_folds_there_is_nothing_to_say_about_memory() -> None:
 def test_the_table_has_base_control_tuned_and_originals_in_this_order() -> None:
     lines = {line[:24].strip(): line[24:].split() for line in table(metrics_with(2.0, 1.9, 1.95)).split("\n")}
     assert lines[""] == ["base", "control", "tuned", "originals"]
-    assert lines["held-out bits per byte"] == ["2.000", "-", "1.925", "-"]
+    assert lines["held-out bits per byte"] == ["2.000", "2.125", "1.925", "-"]
     assert lines["style"] == ["0.30", "0.40", "0.61", "0.70", "to", "0.90"]
     assert lines["longest copied span"] == ["4", "3", "5", "6"]
     assert lines["ended"] == ["8/8", "2/4", "6/8", "-"]

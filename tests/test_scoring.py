@@ -9,17 +9,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from datasets import Dataset
 
 from data.originals import Original, load_originals
 from inference.checkpoints import load
 from inference.imposters import style_votes
 from inference.likelihood import perplexity
 from inference.novelty import CopyIndex, repetition
+from inference.pages import score_page
+from inference.parts import PARTS
 from inference.scale import Scale, content, stylometric
 from inference.scorecard import Scorecard
 from inference.scoring import score
 from inference.similarity import similarity
-from inference.stylometry import contrast, contrast_texts
+from inference.stylometry import contrast, contrast_texts, cosine
 from tests.small import SEEDS
 
 ORIGINALS = load_originals(SEEDS)
@@ -31,8 +34,6 @@ KEYS = set(
 )
 WORDS = {"nearest", "protagonist"}
 """Metrics that are no number."""
-
-PARTS = {"style", "content", "structure", "diversity", "novelty", "fluency"}
 
 
 def shuffled(text: str) -> str:
@@ -95,10 +96,15 @@ def test_a_verdict_is_made_of_its_parts_and_the_card_of_its_texts(held_out: list
     card = score([BODIES[0], contrast_texts()[0], shuffled(BODIES[0])], ORIGINALS[1:])
     for text in card.texts:
         p = text.parts
-        assert set(p) == PARTS
+        assert tuple(p) == PARTS
         assert all(0 <= value <= 1 for value in p.values())
         manner = (p["style"] * p["content"] * p["structure"] * p["diversity"]) ** (1 / 4)
         assert text.verdict == pytest.approx(manner * p["novelty"] * p["fluency"])
+    p = held_out[0].texts[0].parts
+    assert set(p) == {*PARTS} - {"diversity"}  # one text alone has none
+    assert held_out[0].verdict == pytest.approx(
+        (p["style"] * p["content"] * p["structure"]) ** (1 / 3) * p["novelty"] * p["fluency"]
+    )
     assert card.verdict == pytest.approx(np.mean([text.verdict for text in card.texts]))
     for name in PARTS:
         assert card.parts[name] == pytest.approx(np.mean([text.parts[name] for text in card.texts]))
@@ -119,7 +125,9 @@ def test_an_original_against_the_others_has_its_value_in_the_band(held_out: list
         rest = BODIES[:i] + BODIES[i + 1 :]
         assert band["style"][i] == pytest.approx(style_votes([BODIES[i]], rest)["style"][0])
         assert band["stylometry"][i] == pytest.approx(stylometric([BODIES[i]], rest)[0])
-        assert stylometric([BODIES[i]], rest)[0] == pytest.approx(contrast().style([BODIES[i]], rest)[0])
+        assert stylometric([BODIES[i]], rest)[0] == pytest.approx(
+            cosine(contrast().z([BODIES[i]]), contrast().z(rest).mean(axis=0))[0]
+        )
         assert band["similarity"][i] == pytest.approx(content([BODIES[i]], rest)[0], abs=1e-5)
         assert band["novelty_4gram_equal"][i] == pytest.approx(CopyIndex(rest).ngram_novelty(BODIES[i]))
         metrics = card.texts[0].metrics
@@ -184,6 +192,53 @@ def test_two_originals_that_are_the_same_do_not_break_the_scale() -> None:
     card = score([BODIES[1]], [BODIES[0], BODIES[0]])
     assert card.band["novelty_4gram_equal"] == [0, 0]
     assert 0 <= card.verdict <= 1
+
+
+def test_two_versions_of_an_original_are_no_leave_to_copy() -> None:
+    """Their long shared spans widen every limit that is read off the originals."""
+    words = BODIES[0].split(" ")
+    version = " ".join("lantern" if i % 50 == 49 else word for i, word in enumerate(words))
+    references = [BODIES[0], version, *BODIES[1:3]]
+    pieces = [body.split(" ")[i : i + 48] for i in (0, 100, 200) for body in BODIES[:3]]
+    spliced = " ".join(word for piece in pieces for word in piece)
+    card = score([spliced, BODIES[3]], references)
+    assert "two references share 50 words in a row" in " ".join(card.notes)
+    assert Scale.of(references).copy_limit == 12
+    assert card.texts[0].parts["novelty"] == 0 == card.texts[0].verdict
+    assert card.texts[1].parts["novelty"] > 0.9
+    assert "suspiciously close: 1 of the texts is" in " ".join(card.notes)
+
+
+def test_what_cannot_be_told_from_chance_counts_as_one_and_is_said() -> None:
+    """Originals about different things have nothing in common that content could be measured by."""
+    unlike = [
+        "The engine had thrown a rod, and oil ran over the tarmac.",
+        "Psalms are sung before bread is broken.",
+    ]
+    card = score(["A sonata in A minor ends where it began.", "He mended the roof."], unlike)
+    assert any("no nearer to each other in content" in note for note in card.notes)
+    assert {text.parts["content"] for text in card.texts} == {1.0}
+
+
+def test_content_inside_the_originals_range_is_whole() -> None:
+    """About the same thing as they are, not more about it than they."""
+    for i, card in enumerate(score([text], ORIGINALS[:3]) for text in BODIES[3:]):
+        scale = Scale.of(BODIES[:3])
+        value, low, high = (
+            card.texts[0].metrics["similarity"],
+            scale.contrast["similarity"],
+            min(scale.band["similarity"]),
+        )
+        assert card.texts[0].parts["content"] == pytest.approx(
+            min(1, max(0, (value - low) / (high - low)))
+        ), i
+
+
+def test_the_same_text_many_times_has_one_text_worth_of_variety() -> None:
+    eight = score([contrast_texts()[2]] * 8, ORIGINALS)
+    assert {text.parts["diversity"] for text in eight.texts} == {1 / 8}
+    alone = score([contrast_texts()[2]] * 2 + [contrast_texts()[9]], BODIES[:1])
+    assert alone.texts[0].parts["diversity"] < alone.texts[2].parts["diversity"]
 
 
 # Strange texts
@@ -283,6 +338,29 @@ def test_copied_spans_are_given_with_their_places() -> None:
 # With a model
 
 
+def test_the_figures_of_all_texts_and_two_sentences_stand_on_every_view() -> None:
+    base = load("embedded", dtype="float32")
+    card = score([BODIES[0], contrast_texts()[3]], ORIGINALS[1:], model=base, base=base)
+    rows = dict(card.overall())
+    assert rows["bits per byte gain"] == "0"
+    assert {
+        "perplexity base",
+        "nll per word tuned",
+        "recalled tuned",
+        "different texts (Vendi score)",
+    } <= set(rows)
+    for view in (str(card), html.unescape(card._repr_html_()), html.unescape(score_page(card, "x"))):
+        for what, figure in rows.items():
+            assert what in view and figure in view
+    near, copied = card.sentences()
+    assert f"{np.mean([t.metrics['style'] for t in card.texts]):.2f}" in near
+    assert f"verdict {card.verdict:.2f}" in near
+    assert f"is {max(t.metrics['longest_copied_span'] for t in card.texts)} " in copied
+    assert "the weakest part is" in copied
+    nll = perplexity([BODIES[0], contrast_texts()[3]], base)["nll_per_word"]
+    assert card.corpus["nll_per_word_base"] == pytest.approx(nll, rel=1e-6)
+
+
 def test_a_model_and_a_base_add_their_bits_per_byte() -> None:
     tiny, base = load("tiny", dtype="float32"), load("embedded", dtype="float32")
     texts = [BODIES[0][:200], "Rain."]
@@ -307,6 +385,28 @@ def test_texts_may_be_samples_and_are_normalised_like_originals() -> None:
     assert score(iter([BODIES[0]]), [Original("x", BODIES[1])]).texts[0].metrics["nearest"] == "x"
 
 
+def test_texts_may_be_a_column_of_a_dataset_or_its_rows() -> None:
+    rows = [{"text": text, "ended_by_eos": False} for text in BODIES[:2]]
+    dataset = Dataset.from_list(rows)
+    column = score(dataset["text"], ORIGINALS[2:])
+    assert column.texts == score(BODIES[:2], ORIGINALS[2:]).texts
+    assert [text.metrics["closed"] for text in column.texts] == [1, 1]
+    assert [text.metrics["closed"] for text in score(dataset, ORIGINALS[2:]).texts] == [0, 0]  # rows say so
+
+
+def test_an_empty_text_counts_and_stops_nothing() -> None:
+    card = score([BODIES[0], "", "  "], ORIGINALS[1:])
+    alone = score([BODIES[0]], ORIGINALS[1:])
+    assert [text.verdict for text in card.texts] == [alone.verdict, 0, 0]
+    assert card.verdict == pytest.approx(alone.verdict / 3)
+    assert "2 of the texts are empty" in card.notes[0]
+    assert math.isnan(card.texts[1].metrics["style"])
+    assert {m: v for m, v, *_ in card.summary()} == {m: v for m, v, *_ in alone.summary()}
+    json.dumps(card.to_dict(), allow_nan=False)
+    assert len(card.to_frame()) == 3
+    score_page(card, "x")
+
+
 @pytest.mark.parametrize(
     ("texts", "references", "message"),
     [
@@ -314,7 +414,10 @@ def test_texts_may_be_samples_and_are_normalised_like_originals() -> None:
         (["a b"], [], "found 1 and 0"),
         ("a b", ["a b"], "texts must be a list"),
         (["a b"], "a b", "references must be a list"),
-        (["a b", " \n"], ["a b"], "text 2 is empty"),
+        ([" \n", ""], ["a b"], "text 1 of 2 is empty, and so are all"),
+        (["a b", None], ["a b"], "text 2 is no text: found NoneType"),
+        (["a b", {"words": "a b"}], ["a b"], "text 2 is no text: found dict"),
+        (["half \ud800 of one"], ["a b"], "text 1 has half of a character at 5"),
         (["a b"], ["a b", ""], "a reference is empty"),
     ],
 )

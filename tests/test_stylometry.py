@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from data.brief import parse_vignettes
+from inference.scale import stylometric
 from inference.stylometry import FEATURES, Z_LIMIT, Stylometry, contrast, features
 
 ORIGINALS = [path.read_text("utf-8") for path in sorted(Path(__file__).parents[1].glob("data/seeds/*.txt"))]
@@ -105,13 +106,13 @@ def test_there_are_so_many_features_and_each_has_one_name() -> None:
 def test_any_string_has_finite_features_z_and_style(text: str) -> None:
     assert np.isfinite(features(text)).all()
     assert np.isfinite(contrast().z([text])).all()
-    assert -1 <= contrast().style([text], ORIGINALS)[0] <= 1
+    assert -1 <= stylometric([text], ORIGINALS)[0] <= 1
 
 
 def test_no_words_no_features_no_style() -> None:
     assert not features("... — !").any()
     assert not contrast().z(["", "\n"]).any()
-    assert contrast().style(["", TEXT], ["", ""]).tolist() == [0, 0]
+    assert stylometric(["", TEXT], ["", ""]).tolist() == [0, 0]
 
 
 def test_no_topic_is_seen() -> None:
@@ -206,21 +207,22 @@ def test_a_measure_that_never_varied_is_dropped_and_one_event_is_at_most_one_sd(
     assert same.z(["The sun rose over (the) hill."])[0][FEATURES.index("parenthesis")] == pytest.approx(1)
 
 
-def test_style_is_a_cosine() -> None:
-    style = contrast().style
-    assert style([ORIGINALS[0]], [ORIGINALS[0]])[0] == pytest.approx(1)
-    assert style(ORIGINALS, ORIGINALS[::-1]) == pytest.approx(style(ORIGINALS, ORIGINALS))
-    assert style([TEXT, ORIGINALS[1]], ORIGINALS)[1] == pytest.approx(style([ORIGINALS[1]], ORIGINALS)[0])
+def test_stylometry_is_a_cosine() -> None:
+    assert stylometric([ORIGINALS[0]], [ORIGINALS[0]])[0] == pytest.approx(1)
+    assert stylometric(ORIGINALS, ORIGINALS[::-1]) == pytest.approx(stylometric(ORIGINALS, ORIGINALS))
+    assert stylometric([TEXT, ORIGINALS[1]], ORIGINALS)[1] == pytest.approx(
+        stylometric([ORIGINALS[1]], ORIGINALS)[0]
+    )
 
 
 def test_each_original_is_nearer_to_the_other_three_than_any_contrast_text() -> None:
     files = sorted((Path(__file__).parents[1] / "data" / "contrast").glob("*.txt"))
     others = [text for path in files for _, text in parse_vignettes(path.read_text("utf-8"))]
     assert len(others) == 110
-    contrasted = contrast().style(others, ORIGINALS)
+    contrasted = stylometric(others, ORIGINALS)
     assert abs(contrasted.mean()) < 0.1
     for i, original in enumerate(ORIGINALS):
-        own = contrast().style([original], ORIGINALS[:i] + ORIGINALS[i + 1 :])[0]
+        own = stylometric([original], ORIGINALS[:i] + ORIGINALS[i + 1 :])[0]
         assert own > max(0.85, contrasted.max() + 0.2)
 
 
@@ -234,6 +236,6 @@ def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="at least two texts"):
         Stylometry.fit(TEXT)
     with pytest.raises(ValueError, match="at least one reference"):
-        contrast().style([TEXT], [])
+        stylometric([TEXT], [])
     with pytest.raises(ValueError, match="list of texts"):
-        contrast().style(TEXT, [TEXT])
+        stylometric(TEXT, [TEXT])

@@ -1,4 +1,4 @@
-"""Causal attention in bfloat16 for training on a CPU: several times blocked matrix products instead of torch's fused kernel.
+"""Causal attention in bfloat16 for training on a CPU: matrix products by blocks instead of torch's fused kernel.
 
 torch's CPU kernel spends more time on a training step's attention than on all its matrices together; plain products of
 a block of queries with the keys before it are over twice as fast, and only the triangle that counts is worked out. Does

@@ -97,9 +97,9 @@ class TrainConfig:
     samples_per_fold: int = 2
     """Texts drawn from each fold's model and scored against the original it never saw."""
 
-    samples_control: int = 4
+    samples_control: int = 8
     """Texts drawn from the control, the base tuned as far on as many texts of another manner: what of the style is tuning on
-    anything at all. 0 leaves it out."""
+    anything at all. As many as `samples` compare best. 0 leaves it out."""
 
     temperature: float = 0.8
     """Temperature that the model is saved with and sampled at, 0 (greedy) and up."""

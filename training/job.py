@@ -26,6 +26,7 @@ from data.splits import Fold, folds
 from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
 from inference.runs import Run, is_run
+from inference.scale import ZERO_EVERY
 from inference.stylometry import contrast_texts
 from training import provenance
 from training.card import model_card
@@ -141,16 +142,11 @@ class _Job:
         # A single original has no curve to choose by: the horizon is all there is.
         steps = config.steps if config.steps is not None else choice.steps if choice else config.max_steps
         self._announce(choice, steps)
-        self._write_folds(curves, choice, steps)
         if config.samples_per_fold:
             for fold, fold_steps in zip(plan, self._fold_steps(choice), strict=bool(plan)):
                 self._save_fold(fold, fold_steps, tokenizer, context)
         self._tune(self.originals, self.work / "model", "final model", steps, tokenizer, context)
-        if self._control_texts:
-            # The same tuning on as many texts of another manner: only what the final model has beyond it is theirs.
-            self._tune(
-                self._control_texts, self.work / "control" / "model", "control", steps, tokenizer, context
-            )
+        self._write_folds(curves, choice, steps, self._control(steps, tokenizer, context))
         record = provenance.describe(
             config, self.originals, self.base, device, str(dtype).removeprefix("torch.")
         )
@@ -232,7 +228,9 @@ class _Job:
             return [self.config.steps] * len(choice.cross_fitted)
         return choice.cross_fitted
 
-    def _write_folds(self, curves: Sequence[Curve], choice: Choice | None, steps: int) -> None:
+    def _write_folds(
+        self, curves: Sequence[Curve], choice: Choice | None, steps: int, control: float | None
+    ) -> None:
         fold_steps = self._fold_steps(choice)
         atomic.write_json(
             self.work / "folds.json",
@@ -245,6 +243,7 @@ class _Job:
                 else "max_steps",
                 "minimum": choice.minimum if choice else None,
                 "open_ended": choice.open_ended if choice else None,
+                "bits_per_byte_control": control,
                 "folds": [
                     {**curve.to_dict(), "steps": fold_step}
                     for curve, fold_step in zip(curves, fold_steps, strict=True)
@@ -271,12 +270,24 @@ class _Job:
         for left in folder.glob("step-*"):
             shutil.rmtree(left)
 
+    def _control(self, steps: int, tokenizer: Any, context: int) -> float | None:
+        """The same tuning on texts of another manner: what it does not do is the originals' own. Returns what the originals,
+        none of which it saw, cost it in bits per byte; None where no control is wanted."""
+        if not self._control_texts:
+            return None
+        folder = self.work / "control" / "model"
+        self._tune(self._control_texts, folder, "control", steps, tokenizer, context)
+        model = load_weights(Base("control", folder))
+        texts = [original.text for original in self.originals]
+        return float(summarise(texts, token_nll(texts, model, tokenizer, context))["bits_per_byte"])
+
     @property
     def _control_texts(self) -> list[Original]:
-        """As many contrast texts as there are originals, others for another seed; none where no control is wanted."""
+        """As many contrast texts as there are originals (88 at most), others for another seed. None that the scale's lower
+        end is the mean of."""
         if not self.config.samples_control:
             return []
-        pool = [Original(f"contrast {i}", text) for i, text in enumerate(contrast_texts())]
+        pool = [Original(f"contrast {i}", text) for i, text in enumerate(contrast_texts()) if i % ZERO_EVERY]
         return random.Random(f"control:{self.config.seed}").sample(pool, min(len(self.originals), len(pool)))
 
     def _tune(

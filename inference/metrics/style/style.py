@@ -5,16 +5,23 @@ originals are themselves: see `inference.imposters`."""
 
 from typing import Any
 
-from inference.imposters import style_votes
+from inference.imposters import probability, style_votes
 from inference.metrics import face
+from inference.scale import Scale
 
 _CITATION = "Kestemont et al. 2016, Authenticating the writings of Julius Caesar. Koppel and Winter 2014."
 _INPUTS = """predictions: list of str. originals: list of str.
 
-Returns style (mean) and styles (one a text)."""
+Returns style (mean), styles (one a text), families (lists by family of features) and, of two originals or more, same_hand: the
+probability that text and originals are of one hand, one a text."""
 
 
 class Style(face.Face):
     def _compute(self, predictions: list[str], originals: list[str], **kwargs: Any) -> dict[str, Any]:
-        styles = style_votes(predictions, originals, equal=True)["style"].tolist()
-        return {"style": sum(styles) / len(styles), "styles": styles}
+        votes = {family: v.tolist() for family, v in style_votes(predictions, originals, equal=True).items()}
+        styles = votes.pop("style")
+        found = {"style": sum(styles) / len(styles), "styles": styles, "families": votes}
+        if len(originals) > 1:
+            own = Scale.of(originals).ceiling("style")
+            found["same_hand"] = [float(probability(style, own)) for style in styles]
+        return found
