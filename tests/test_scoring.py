@@ -283,6 +283,15 @@ def test_no_text_breaks_the_score_and_none_of_these_passes_for_genuine(strange: 
     assert found["loop"].verdict == 0
 
 
+@pytest.mark.slow
+def test_a_text_of_fifty_thousand_words_is_scored_like_any_other() -> None:
+    long = "\n\n".join(f"{i}. {contrast_texts()[i % 110]}" for i in range(130))
+    assert len(long.split()) > 50_000
+    card = score([long, BODIES[0]], ORIGINALS[1:])
+    assert card.texts[0].verdict < 0.05 < card.texts[1].verdict
+    assert card.texts[0].metrics["words"] == len(long.split())
+
+
 def test_a_card_is_plain_json_without_nan(strange: Scorecard, held_out: list[Scorecard]) -> None:
     for card in (strange, *held_out):
         again = json.loads(json.dumps(card.to_dict(), allow_nan=False))
