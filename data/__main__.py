@@ -4,6 +4,8 @@ import argparse
 import json
 import sys
 
+from data.atomic import explained
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit status is 0, or 2 with one message on stderr when the input can't be used."""
@@ -24,20 +26,23 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _check(options)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         return 2
 
 
 def _check(options: argparse.Namespace) -> int:
     from data.bases import resolve
-    from data.check import check, describe
+    from data.check import check, describe, oddities
     from data.originals import ignored, load_originals
 
     originals = load_originals(options.path)
     if left := ignored(options.path):
         print(f"not read (only .txt and .md are): {', '.join(left)}", file=sys.stderr)
     base = resolve(options.base or "embedded")
-    result = check(originals, base.tokenizer(), options.context or base.context())
+    tokenizer, context = base.tokenizer(), options.context or base.context()
+    result = check(originals, tokenizer, context)
+    for odd in oddities(originals, tokenizer, context, base.english):
+        print(f"note: {odd}", file=sys.stderr)
     print(
         json.dumps(result.to_dict(), ensure_ascii=False, indent=2)
         if options.json

@@ -4,12 +4,22 @@ Writes to a temporary name beside the target, flushes it to the disk and renames
 write the same file leave the later one's content, whole.
 """
 
+import errno
 import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+
+
+def explained(error: Exception) -> str:
+    """An error as a message that says what to do: those of the disk do not by themselves."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    where = f" at {error.filename}" if error.filename else ""
+    do = "free some space" if error.errno == errno.ENOSPC else "check the path and its permissions"
+    return f"{error.strerror.lower()}{where}: {do}, or choose another folder"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -18,6 +18,9 @@ from data.packaged import packaged_folder
 EMBEDDED = Path(__file__).parent / "base"
 """The base that ships with the repository. Its only mention."""
 
+EMBEDDED_SHA256 = "69d47ba15c56bddc562c8efed9bfef60277dc4b2b627b8283c0d417d2cfa4c8e"
+"""What `Base.sha256` says of it."""
+
 NAMED = ("embedded", "tiny", "smollm2")
 """Bases that need no folder: the one that ships; an untrained two-layer model with its tokenizer, for tests; and a larger one
 that pip fetches (`data.packaged`)."""
@@ -57,6 +60,11 @@ class Base:
         """Tokens the model can see at once, as its config states them (1,024 when it states nothing)."""
         config = json.loads((self.path / "config.json").read_text("utf-8"))
         return int(next((config[key] for key in _CONTEXT_KEYS if config.get(key)), 1024))
+
+    @property
+    def english(self) -> bool:
+        """Whether it is one of ours, which know no other language."""
+        return self.id in NAMED
 
     def weight_bytes(self) -> int:
         """Size of the weight files."""

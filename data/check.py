@@ -22,6 +22,21 @@ NEAR_DUPLICATE = 0.5
 """Share of common five-word shingles (Jaccard; Broder 1997) from which two texts count as one."""
 
 
+FEW_WORDS = 20
+"""Words under which a text is hardly one."""
+
+MANY_TIMES = 10
+"""Times the others' length from which one text outweighs them."""
+
+LOOKED_AT = 40
+"""Originals among which shared spans are looked for: all pairs of more take long."""
+
+_COMMON = frozenset(
+    "the of and to a in that is was he for it with as his on be at by i this had not are but from or have an they which one you "
+    "were her all she there would their we him been has when who will no more if out so what up my".split()
+)
+
+
 @dataclass(frozen=True)
 class Overlap:
     """Two originals that share text: Jaccard of their five-word shingles (0..1) and the longest shared span."""
@@ -74,6 +89,44 @@ def check(originals: Sequence[Original], tokenizer: Any, context: int) -> Check:
         near_duplicates=[o for o in overlaps if o.jaccard >= NEAR_DUPLICATE],
         leaks=[o for o in overlaps if o.longest_span >= LEAK_WORDS],
     )
+
+
+def oddities(originals: Sequence[Original], tokenizer: Any, context: int, english_base: bool) -> list[str]:
+    """What is unusual about ``originals`` and works all the same, a sentence each; ``english_base`` is one that knows no more."""
+    found = []
+    for original in originals:
+        others = sorted(other.words for other in originals if other is not original)
+        tokens = len(encode(original.text, tokenizer))
+        if original.words < FEW_WORDS:
+            found.append(f"{original.name} has {original.words} words: there is little to learn from it")
+        if others and original.words >= MANY_TIMES * others[len(others) // 2]:
+            found.append(
+                f"{original.name} has {original.words:,} words and the others about {others[len(others) // 2]:,}: most of what is "
+                "learned will be its manner"
+            )
+        if tokens + 2 > context:  # opening and end
+            found.append(
+                f"{original.name} has {tokens} tokens and the context {context}: it is trained in overlapping windows, and no "
+                "sample can be as long"
+            )
+        if english_base and not reads_as_english(original.text):
+            found.append(
+                f"{original.name} does not read as English, which is all that this base knows: choose one from a hub that knows its "
+                "language, for example base: Qwen/Qwen3-0.6B-Base"
+            )
+    for first, second in combinations(originals[:LOOKED_AT], 2):
+        if (shared := overlap(first, second)).longest_span >= LEAK_WORDS:
+            found.append(
+                f"{first.name} and {second.name} share {shared.longest_span} words in a row: held out, each is partly known from the "
+                "other, and its figures are too good"
+            )
+    return found
+
+
+def reads_as_english(text: str) -> bool:
+    """Whether a tenth of the words are among the commonest of English; true of a text too short to tell."""
+    words = [word.strip(".,;:!?\"“”‘’'()—–").casefold() for word in text.split()]
+    return len(words) < FEW_WORDS or sum(word in _COMMON for word in words) >= len(words) / 10
 
 
 def overlap(a: Original, b: Original) -> Overlap:

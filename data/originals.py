@@ -27,6 +27,9 @@ NOT_ORIGINALS = {
 }
 """File names (lower case) in a folder of originals that are about the texts and not texts themselves."""
 
+MOST_BYTES = 20_000_000
+"""Of a folder or file of originals: some thirty novels. More is a corpus, which this is not for."""
+
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -108,6 +111,19 @@ def load_texts(source: str | Path) -> list[Original]:
     return found
 
 
+def _refuse_a_corpus(path: Path) -> None:
+    """Before anything is read: what is too large would take the memory, then hours."""
+    files = (
+        [path] if path.is_file() else [e for e in path.iterdir() if _is_original(e)] if path.is_dir() else []
+    )
+    size = sum(file.stat().st_size for file in files)
+    if size > MOST_BYTES:
+        raise ValueError(
+            f"{path} has {size / 1e6:,.0f} MB of text: a handful of short texts is what can be learned from here. Give an excerpt "
+            f"of at most {MOST_BYTES / 1e6:.0f} MB."
+        )
+
+
 def _raise(source: str | Path, problems: list[str]) -> None:
     if problems:
         raise ValueError(f"{source} can't be used:\n" + "\n".join(f"- {problem}" for problem in problems))
@@ -115,6 +131,7 @@ def _raise(source: str | Path, problems: list[str]) -> None:
 
 def _load(source: str | Path, problems: list[str], empty: bool = False) -> list[Original]:
     path = Path(os.path.expanduser(source))
+    _refuse_a_corpus(path)
     if path.is_dir() and not (path / "state.json").exists() and not (path / "dataset_dict.json").exists():
         found = _from_folder(path, problems)
     elif path.suffix.lower() == ".jsonl" and path.is_file():

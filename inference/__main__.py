@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from data.atomic import explained
+
 FIELDS = ("name", "occupation", "place", "meets", "keywords", "length")
 
 
@@ -17,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.work(options)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)

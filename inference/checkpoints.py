@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from data.bases import Base, resolve
+from data.bases import EMBEDDED_SHA256, Base, resolve
 from data.dataset import special_ids
 from inference.runs import Run, is_run
 
@@ -89,6 +89,8 @@ def load(
     device = best_device() if device == "auto" else device
     run = Run.open(source) if is_run(source) else None
     base = resolve(run.model_folder if run else source, revision)
+    if run:
+        run.check_model(base)
     torch_dtype = sampling_dtype(base, device) if dtype == "auto" else DTYPES[dtype]
     return _load(base, base.sha256(), run, torch_dtype, device)
 
@@ -108,6 +110,11 @@ def load_weights(base: Base, dtype: torch.dtype = torch.float32) -> PreTrainedMo
     transformers_logging.disable_progress_bar()  # two seconds at most for what is loaded here; a bar is only noise
     if base.untrained:
         return _untrained(base, dtype)
+    if base.id == "embedded" and base.sha256() != EMBEDDED_SHA256:
+        raise ValueError(
+            f"the base that ships, {base.path}, is damaged: expected sha256 {EMBEDDED_SHA256[:12]}, found {base.sha256()[:12]}. Get "
+            "it back with: git checkout data/base"
+        )
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             base.path,
@@ -119,7 +126,7 @@ def load_weights(base: Base, dtype: torch.dtype = torch.float32) -> PreTrainedMo
         )
     except Exception as error:
         raise ValueError(
-            f"the model in {base.path} can't be loaded ({type(error).__name__}: {error})"
+            f"the model in {base.path} can't be loaded ({type(error).__name__}: {error}). Copy or fetch it anew, or use base: embedded"
         ) from error
     model: PreTrainedModel = loaded[0]
     if missing := sorted(loaded[1]["missing_keys"]):

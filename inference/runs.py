@@ -5,6 +5,7 @@ not train, and does not know the class of a training config: settings are read a
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +20,13 @@ NEEDED = ("config.yaml", "provenance.json", "folds.json", "originals.jsonl", "mo
 """What training leaves in a run; without one of them it is not one."""
 
 
+AGAIN = "train the run again with --overwrite"
+"""What to do about a damaged one."""
+
+
 @dataclass(frozen=True)
 class Run:
-    """A trained run. Files are read when first asked for."""
+    """A trained run. Files are read when first asked for; ValueError for one that is damaged."""
 
     path: Path
 
@@ -59,17 +64,28 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Every setting of the training, defaults included."""
-        return dict(yaml.safe_load((self.path / "config.yaml").read_text("utf-8")))
+        return self._read("config.yaml", yaml.safe_load)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What went in: originals, base, versions, seconds."""
-        return dict(json.loads((self.path / "provenance.json").read_text("utf-8")))
+        return self._read("provenance.json", json.loads)
 
     @cached_property
     def held_out(self) -> dict[str, Any]:
         """The curves of every fold and the steps they chose (folds.json)."""
-        return dict(json.loads((self.path / "folds.json").read_text("utf-8")))
+        return self._read("folds.json", json.loads)
+
+    def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+        try:
+            found = parse((self.path / name).read_text("utf-8"))
+        except (ValueError, yaml.YAMLError) as error:
+            raise ValueError(
+                f"{self.path / name} is damaged ({' '.join(str(error).split())}): {AGAIN}"
+            ) from error
+        if not isinstance(found, dict):
+            raise ValueError(f"{self.path / name} is damaged (it holds {type(found).__name__}): {AGAIN}")
+        return found
 
     @cached_property
     def originals(self) -> list[Original]:
@@ -88,6 +104,15 @@ class Run:
             )
         return base
 
+    def check_model(self, model: Base) -> None:
+        """ValueError when the files in ``model`` are not those that training left."""
+        expected = self.provenance.get("model", {}).get("sha256")
+        if expected and model.sha256() != expected:
+            raise ValueError(
+                f"the weights in {model.path} are not those that were trained: expected sha256 {expected[:12]}, found "
+                f"{model.sha256()[:12]}. If the file is damaged, {AGAIN}; if you changed it, name the folder itself."
+            )
+
     @property
     def base_source(self) -> str | Path:
         """What `load` takes to give the base again, without asking a hub a second time."""
@@ -98,8 +123,17 @@ class Run:
         path = self.path / "samples.jsonl"
         if not path.exists():
             return []
+        rows = []
         # Not splitlines(): it also cuts at U+2028 and the like, which JSON leaves as they are within a text.
-        return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+        for number, line in enumerate(path.read_text("utf-8").split("\n"), start=1):
+            try:
+                rows += [json.loads(line)] if line else []
+            except ValueError as error:
+                raise ValueError(
+                    f"{path} is damaged in line {number} ({error}): draw the samples again with python -m inference report "
+                    f"{self.path} --redraw"
+                ) from error
+        return rows
 
 
 def is_run(path: str | Path) -> bool:

@@ -1,9 +1,13 @@
 """Command line of ``python -m training``. Parses and prints; the work is in `training.job`."""
 
 import argparse
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
+
+from data.atomic import explained
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,6 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
             "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting"
         )
     options = parser.parse_args(arguments)
+    # A scheduler's or a shutdown's polite end is one like Ctrl-C.
+    before = (
+        signal.signal(signal.SIGTERM, _interrupt)
+        if threading.current_thread() is threading.main_thread()
+        else None
+    )
     try:
         {
             "run": _run,
@@ -73,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
             "style": _style,
         }[options.command](options)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         again = (
@@ -83,7 +93,14 @@ def main(arguments: list[str] | None = None) -> int:
         )
         print(f"\ninterrupted; what was done is kept: the same command{again} continues", file=sys.stderr)
         return 130
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _prepare(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ The same function runs a fold and the final refit. Decides nothing: which texts,
 come from the caller. Writes no files.
 """
 
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,6 +32,9 @@ from training.config import TrainConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+DIVERGED = 2.0
+"""Loss, as a multiple of what guessing among the vocabulary costs, from which a training is given up."""
 
 Look = Callable[[int, PreTrainedModel], None]
 """Called with the number of updates done and the live model, in evaluation of full precision."""
@@ -112,7 +116,9 @@ def _arguments(
         use_cpu=device == "cpu",
         optim="adamw_torch",
         save_strategy="no",
-        logging_strategy="no",
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # else the last good loss would be logged in place of one that is no number
         report_to=[],
         disable_tqdm=True,
         dataloader_pin_memory=device == "cuda",
@@ -175,6 +181,23 @@ class _Looker(TrainerCallback):
             self.on_step()
         if state.global_step in self.at:
             self._look(state.global_step, kwargs["model"])
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        loss = (logs or {}).get("loss", 0.0)
+        guessing = math.log(kwargs["model"].config.get_text_config().vocab_size)
+        if not math.isfinite(loss) or loss > DIVERGED * guessing:
+            raise ValueError(
+                f"the training diverged: its loss is {loss:g} at update {state.global_step}. Nothing of it is kept; what was "
+                f"finished before is. Lower learning_rate, found {args.learning_rate:g}, for example --set "
+                f"learning_rate={args.learning_rate / 10:g}"
+            )
 
     def _look(self, step: int, model: PreTrainedModel) -> None:
         if self.look:

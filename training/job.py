@@ -20,6 +20,7 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from data import atomic
 from data.bases import Base, resolve
+from data.check import oddities
 from data.dataset import build_dataset, encode, special_ids
 from data.originals import Original, ignored, load_originals
 from data.splits import Fold, folds
@@ -123,6 +124,8 @@ class _Job:
         self._say(
             f"{len(self.originals)} originals, base {self.base.id}, {device}, {str(dtype).removeprefix('torch.')}"
         )
+        for odd in oddities(self.originals, tokenizer, context, self.base.english):
+            self._say(f"note: {odd}")
         if left := ignored(config.originals):
             self._say(f"not read (only .txt and .md are): {', '.join(left)}")
         if config.hold_out and not plan:
@@ -151,6 +154,7 @@ class _Job:
             config, self.originals, self.base, device, str(dtype).removeprefix("torch.")
         )
         record["control"] = [{"name": o.name, "sha256": o.sha256} for o in self._control_texts]
+        record["model"] = {"sha256": Base("", self.work / "model").sha256()}
         record["seconds"] = {"train": self._spend()}
         atomic.write_json(self.work / "provenance.json", record)
         card = model_card(config, record, Run.open(self.work).held_out)
