@@ -98,7 +98,8 @@ def oddities(originals: Sequence[Original], tokenizer: Any, context: int, englis
         others = sorted(other.words for other in originals if other is not original)
         tokens = len(encode(original.text, tokenizer))
         if original.words < FEW_WORDS:
-            found.append(f"{original.name} has {original.words} words: there is little to learn from it")
+            count = "1 word" if original.words == 1 else f"{original.words} words"
+            found.append(f"{original.name} has {count}: there is little to learn from it")
         if others and original.words >= MANY_TIMES * others[len(others) // 2]:
             found.append(
                 f"{original.name} has {original.words:,} words and the others about {others[len(others) // 2]:,}: most of what is "

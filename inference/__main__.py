@@ -49,9 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--min-p", type=float)
     generate.add_argument("--max-new-tokens", type=int)
     generate.add_argument(
-        "--format", choices=("text", "json"), default="text", help="json: one object a line"
+        "--format",
+        choices=("text", "markdown", "json", "csv"),
+        help="json: one object a line (default: what the ending of --out says, else text)",
     )
-    generate.add_argument("--out", type=Path, help="write to this file in place of the terminal")
+    generate.add_argument(
+        "--out", type=Path, help="write to this file (.txt, .md, .jsonl, .csv) in place of the terminal"
+    )
     generate.set_defaults(work=_generate)
 
     score = commands.add_parser("score", help="score texts against originals")
@@ -77,13 +81,20 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run")
     report.add_argument("--redraw", action="store_true", help="draw the samples again")
     report.set_defaults(work=_report)
+
+    compare = commands.add_parser("compare", help="the figures of several runs side by side")
+    compare.add_argument("runs", nargs="+", metavar="run")
+    compare.add_argument("--html", type=Path, help="also write a page with the figures and a sample of each")
+    compare.set_defaults(work=_compare)
     return parser
 
 
 def _generate(options: argparse.Namespace) -> None:
     from data import atomic
+    from inference.exports import export, format_of
     from inference.sampling import generate
 
+    form = format_of(options.out, options.format)  # before anything is drawn
     seed = random.randrange(2**31) if options.seed is None else options.seed
     samples = generate(
         options.source,
@@ -98,10 +109,7 @@ def _generate(options: argparse.Namespace) -> None:
         max_new_tokens=options.max_new_tokens,
         progress=sys.stderr.isatty(),
     )
-    if options.format == "json":
-        text = "".join(json.dumps(sample.to_dict(), ensure_ascii=False) + "\n" for sample in samples)
-    else:
-        text = "\n\n* * *\n\n".join(sample.text for sample in samples) + "\n"
+    text = export(samples, form)
     if options.out is None:
         print(text, end="")
     else:
@@ -204,6 +212,19 @@ def _texts(file: str) -> list[dict[str, Any]]:
             if "ended_by_eos" in row:
                 text["ended_by_eos"] = row["ended_by_eos"]
     return found
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from inference.compare import compare
+
+    comparison = compare(options.runs)
+    print(comparison)
+    if options.html is not None:
+        from data import atomic
+        from inference.pages import compare_page
+
+        atomic.write_text(options.html, compare_page(comparison, options.runs))
+        print(f"page: {options.html}", file=sys.stderr)
 
 
 def _report(options: argparse.Namespace) -> None:

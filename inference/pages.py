@@ -3,12 +3,15 @@
 `score_page` shows a scorecard of any texts; the page of a run is `inference.report`'s.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from inference.compare import Comparison
+from inference.draws import FINAL
+from inference.runs import Run
 from inference.sampling import mark_spans
 from inference.scorecard import EXPLAINED, Scorecard
 
@@ -37,6 +40,16 @@ def _reach(values: Iterable[float]) -> str:
 def explained(card: Scorecard) -> list[tuple[str, str, str, str, str]]:
     """Rows (metric, mean of the texts, range of the originals, contrast, what it is) of the table of all metrics."""
     return [(*row, EXPLAINED.get(row[0], "")) for row in card.summary()]
+
+
+def compare_page(comparison: Comparison, runs: Sequence[str | Path]) -> str:
+    """``comparison`` as a page, with the first sample of each of ``runs``."""
+    firsts = [
+        next((row["text"] for row in Run.open(path).samples() if row["set"] == FINAL), "") for path in runs
+    ]
+    return render(
+        "compare.html.j2", comparison=comparison, first=list(zip(comparison.names, firsts, strict=True))
+    )
 
 
 def score_page(card: Scorecard, title: str) -> str:

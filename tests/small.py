@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 SEEDS = ROOT / "data" / "seeds"
 NOIR = ROOT / "tests" / "corpora" / "noir"
 VERSE = ROOT / "tests" / "corpora" / "verse"
+PLAYS = ROOT / "tests" / "corpora" / "plays"
 
 NASTY = (
     "  « L’été », dit-elle – “à demain” — ‘peut-être’… 1\u202f000 € de Cœur, n't .\n"

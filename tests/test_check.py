@@ -9,9 +9,9 @@ import pytest
 
 from data.__main__ import main
 from data.bases import resolve
-from data.check import LEAK_WORDS, check, describe, overlap
+from data.check import LEAK_WORDS, check, describe, oddities, overlap
 from data.originals import Original, load_originals
-from tests.small import ROOT, SEEDS, byte_tokenizer
+from tests.small import NOIR, ROOT, SEEDS, VERSE, byte_tokenizer
 
 
 def words(prefix: str, n: int) -> str:
@@ -155,3 +155,49 @@ def test_every_problem_of_a_folder_is_printed(tmp_path: Path, capsys: pytest.Cap
     error = capsys.readouterr().err
     assert "a.txt is not UTF-8" in error
     assert "b is empty" in error
+
+
+def odd(*texts: str, context: int = 1024, english_base: bool = True) -> list[str]:
+    originals = [Original(f"t{i}", text) for i, text in enumerate(texts)]
+    return oddities(originals, resolve("embedded").tokenizer(), context, english_base)
+
+
+def test_what_is_odd_but_legal_is_said_and_the_default_originals_are_not_odd() -> None:
+    assert odd(*(original.text for original in load_originals(SEEDS))) == []
+    assert odd(*(original.text for original in load_originals(NOIR))) == []
+    assert odd(*(original.text for original in load_originals(VERSE))) == []
+
+
+def test_a_text_of_a_word_one_far_longer_and_one_beyond_the_context_are_named() -> None:
+    text = load_originals(NOIR)[0].text
+    assert odd("Rain.", text) == ["t0 has 1 word: there is little to learn from it"]
+    (long,) = odd(text, "\n\n".join(f"{i}. {text}" for i in range(12)), text[:-1], context=8192)
+    assert (long.startswith("t1 has ") and "the others about " in long) or "share" in long
+    (beyond,) = odd(text, context=64)
+    assert "the context 64: it is trained in overlapping windows" in beyond
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Elle s'assit à la terrasse du café et regarda passer les gens qui rentraient chez eux sous la pluie fine du soir, sans hâte.",
+        "Sie setzte sich ans Fenster und sah den Leuten zu, die im Regen nach Hause gingen, und dachte an nichts, was noch kommen sollte.",
+        "Она села у окна и смотрела, как люди идут домой под дождём, и не думала ни о чём, что ещё могло бы случиться этим вечером здесь.",
+    ],
+)
+def test_another_language_is_told_what_kind_of_base_suits(text: str) -> None:
+    (said,) = odd(text)
+    assert "does not read as English" in said and "base: Qwen/" in said
+    assert odd(text, english_base=False) == []
+
+
+def test_originals_that_share_much_are_named() -> None:
+    first, second = (original.text for original in load_originals(NOIR)[:2])
+    (said,) = odd(first, f"{second} {' '.join(first.split()[:30])}")
+    assert "t0 and t1 share 30 words in a row" in said
+
+
+def test_the_command_says_what_is_odd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "one.txt").write_text("Rain.", "utf-8")
+    assert main(["check", str(tmp_path)]) == 0
+    assert "note: one has 1 word" in capsys.readouterr().err

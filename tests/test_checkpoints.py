@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from data.bases import EMBEDDED, resolve
+import data.bases
+from data.bases import EMBEDDED, EMBEDDED_SHA256, resolve
 from inference.checkpoints import load, load_weights
 from tests.small import byte_tokenizer
 
@@ -89,6 +90,36 @@ def test_damaged_weights_are_a_value_error_that_names_the_folder(saved_tiny: Pat
     file.write_bytes({"cut": whole[: len(whole) // 2], "garbage": b"not weights" * 99, "empty": b""}[damage])
     with pytest.raises(ValueError, match=f"the model in {saved_tiny} can't be loaded"):
         load(saved_tiny)
+
+
+def test_the_base_that_ships_is_known_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve("embedded").sha256() == EMBEDDED_SHA256
+    copy = Path(shutil.copytree(EMBEDDED, tmp_path / "base"))
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1] ^= 1  # one bit: nothing but the hash can tell
+    (copy / "model.safetensors").write_bytes(weights)
+    monkeypatch.setattr(data.bases, "EMBEDDED", copy)
+    with pytest.raises(
+        ValueError, match=r"is damaged: expected sha256 \w{12}, found \w{12}\. .* git checkout data/base"
+    ):
+        load("embedded")
+
+
+def test_a_run_whose_model_was_changed_says_so_and_the_folder_itself_loads(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    tensors = load_file(copy / "model" / "model.safetensors")
+    save_file(
+        {k: v + 1 for k, v in tensors.items()},
+        copy / "model" / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    with pytest.raises(
+        ValueError, match=r"not those that were trained: expected sha256 .*--overwrite.*name the folder"
+    ):
+        load(copy)
+    assert load(copy / "model").run is None
 
 
 def test_missing_weights_are_refused_and_not_filled_in_at_random(saved_tiny: Path) -> None:

@@ -23,7 +23,7 @@ from training.__main__ import main as training_main
 COMMANDS = {
     "data": ["check"],
     "training": ["run", "pretrain", "prepare", "base-eval", "style"],
-    "inference": ["generate", "score", "report"],
+    "inference": ["generate", "score", "report", "compare"],
 }
 HEAVY = {
     "torch",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from data import draw_briefs, load_originals
 from inference import generate, score
 from inference.runs import Run
-from tests.small import NOIR, ROOT, VERSE
+from tests.small import NOIR, PLAYS, ROOT, VERSE
 from training import TrainConfig, train
 
 PARIS = re.compile(r"paris|caf[eé]|montmartre|seine|boulevard|marais|latin quarter|saint-", re.IGNORECASE)
@@ -28,11 +29,12 @@ def words(text: str) -> set[str]:
 
 
 def test_the_corpora_are_what_they_are_said_to_be() -> None:
-    noir, verse = load_originals(NOIR), load_originals(VERSE)
-    assert [len(noir), len(verse)] == [4, 6]
+    noir, verse, plays = load_originals(NOIR), load_originals(VERSE), load_originals(PLAYS)
+    assert [len(noir), len(verse), len(plays)] == [4, 6, 3]
     assert all(120 <= original.words <= 200 for original in noir)
     assert all({"I", "my"} & set(original.text.split()) for original in noir)
-    assert not any(PARIS.search(original.text) for original in (*noir, *verse))
+    assert all(re.search(r"(?m)^[A-Z]+: ", original.text) for original in plays)
+    assert not any(PARIS.search(original.text) for original in (*noir, *verse, *plays))
 
 
 def test_noir_goes_from_texts_to_scores(tiny_run: Path) -> None:
@@ -107,6 +109,39 @@ def test_verse_keeps_its_lines_the_whole_way(tiny: Callable[..., TrainConfig]) -
     blind = (run / "blind.html").read_bytes().decode("utf-8")
     assert "\n   hauled by a moon it cannot see,\n" in blind
     assert not any(PARIS.search(json.dumps(row["brief"], ensure_ascii=False)) for row in rows(run))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("corpus", [NOIR, VERSE, PLAYS], ids=lambda path: path.name)
+def test_make_run_does_it_for_anybodys_texts(corpus: Path, tmp_path: Path) -> None:
+    """The command of the README, with the embedded base; few updates and samples, since it is the way that is tested."""
+    if not (ROOT / ".venv" / ".installed").exists():
+        pytest.skip("the environment that make uses is not there")
+    settings = {
+        "output_dir": tmp_path,
+        "max_steps": 2,
+        "samples": 2,
+        "samples_per_fold": 0,
+        "samples_control": 2,
+    }
+    done = subprocess.run(
+        [
+            *("make", "run", f"SEEDS={corpus}", f"NAME=my-{corpus.name}"),
+            "ARGS=" + " ".join(f"--set {key}={value}" for key, value in settings.items()),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    run = Run.open(tmp_path / f"my-{corpus.name}")
+    assert run.originals == load_originals(corpus)
+    assert f"report: {run.path / 'report.html'}" in done.stdout
+    assert (run.path / "report.html").exists()
+    drawn = rows(run.path)
+    assert {row["set"] for row in drawn} == {"final", "base", "control"}
+    assert not any(PARIS.search(" ".join(map(str, row["brief"].values()))) for row in drawn)
 
 
 def test_rows_of_a_file_train_like_files_of_a_folder(

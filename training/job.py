@@ -75,7 +75,8 @@ def train(
         from inference.report import write_report
 
         write_report(job.work, progress=progress)
-    (job.work / "seconds").unlink()  # provenance.json has them
+    for left in ("seconds", "weights.json"):  # provenance.json has what is worth keeping
+        (job.work / left).unlink()
     atomic.replace_folder(job.work, target)
     return target
 
@@ -180,8 +181,8 @@ class _Job:
         with self._bar(len(plan) * self._horizon, "holding out") as bar:
             for fold in plan:
                 path = self.work / "folds" / str(fold.index) / "curve.json"
-                if path.exists():
-                    curves.append(Curve.from_dict(json.loads(path.read_text("utf-8"))))
+                if (kept := self._kept_curve(path)) is not None:
+                    curves.append(kept)
                     bar.update(self._horizon)
                     continue
                 bar.set_description(f"holding out {fold.index + 1}/{len(plan)}")
@@ -190,6 +191,42 @@ class _Job:
                 self._spend()
                 curves.append(curve)
         return curves
+
+    def _kept_curve(self, path: Path) -> Curve | None:
+        """The curve that an interrupted attempt left, if it is whole."""
+        try:
+            return Curve.from_dict(json.loads(path.read_text("utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            self._say(f"{path.name} of fold {path.parent.name} is damaged: the fold is measured again")
+            return None
+
+    def _kept_model(self, folder: Path) -> bool:
+        """Whether an interrupted attempt left the model in ``folder``, and its weights are what they were."""
+        expected = self._weights.get(str(folder.relative_to(self.work)))
+        if expected is None or not (folder / "config.json").exists():
+            return False
+        if Base("", folder).sha256() == expected:
+            return True
+        self._say(f"the weights in {folder.relative_to(self.work)} are damaged: they are tuned again")
+        return False
+
+    def _kept_snapshot(self, snapshot: Path) -> PreTrainedModel | None:
+        """The weights of a fold at one of its looks, if they were kept and are whole."""
+        if not snapshot.exists():
+            return None
+        try:
+            return load_weights(Base(self.base.id, snapshot))
+        except ValueError:
+            self._say(f"{snapshot.relative_to(self.work)} is damaged: the fold is tuned again up to there")
+            return None
+
+    @property
+    def _weights(self) -> dict[str, str]:
+        """sha256 of the weights in every folder that is finished."""
+        file = self.work / "weights.json"
+        return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
 
     def _curve(self, fold: Fold, tokenizer: Any, context: int, bar: "tqdm[Any]") -> Curve:
         rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
@@ -261,12 +298,10 @@ class _Job:
         Where no snapshot was kept the fold is tuned again up to there, which gives the same weights.
         """
         folder = self.work / "folds" / str(fold.index)
-        if (folder / "model").exists():
+        if self._kept_model(folder / "model"):
             return
-        snapshot = self._snapshot(fold, steps)
-        if snapshot.exists():
-            model = load_weights(Base(self.base.id, snapshot))
-        else:
+        model = self._kept_snapshot(self._snapshot(fold, steps))
+        if model is None:
             rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
             with self._bar(steps, f"fold model {fold.index + 1}") as bar:
                 model = finetune(self.base, rows, tokenizer, self.config, steps, on_step=bar.update)
@@ -297,7 +332,7 @@ class _Job:
     def _tune(
         self, texts: Sequence[Original], folder: Path, label: str, steps: int, tokenizer: Any, context: int
     ) -> None:
-        if (folder / "config.json").exists():
+        if self._kept_model(folder):
             return
         rows = build_dataset(texts, tokenizer, context=context)["train"]
         with self._bar(steps, label) as bar:
@@ -331,6 +366,8 @@ class _Job:
         for file in partial.iterdir():
             file.chmod(0o644)  # safetensors makes private files; a model is meant to be passed on
         atomic.replace_folder(partial, folder)
+        name = str(folder.relative_to(self.work))
+        atomic.write_json(self.work / "weights.json", {**self._weights, name: Base("", folder).sha256()})
 
     def _announce(self, choice: Choice | None, steps: int) -> None:
         if choice is None:

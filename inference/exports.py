@@ -1,0 +1,72 @@
+"""Samples as files that other programs open: plain text, Markdown, JSON lines, a table. Draws and scores nothing."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from inference.sampling import Sample
+
+FORMATS = ("text", "markdown", "json", "csv")
+
+BY_ENDING = {".txt": "text", ".md": "markdown", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+"""Which format the name of a file asks for."""
+
+
+def format_of(path: Path | None, asked: str | None) -> str:
+    """The format that was asked for, else that of the file's ending, else plain text; ValueError for an ending of no format."""
+    if asked is not None:
+        return asked
+    if path is None or not path.suffix:
+        return "text"
+    if path.suffix.lower() not in BY_ENDING:
+        raise ValueError(
+            f"{path} ends in none of {', '.join(BY_ENDING)}: choose one, or say --format {'|'.join(FORMATS)}"
+        )
+    return BY_ENDING[path.suffix.lower()]
+
+
+def export(samples: Sequence[Sample], form: str) -> str:
+    """``samples`` in one of `FORMATS`. JSON: one object a line, as samples.jsonl has them. CSV: one row a sample, its brief and
+    scores in columns, as spreadsheets read it."""
+    if form == "json":
+        return "".join(json.dumps(sample.to_dict(), ensure_ascii=False) + "\n" for sample in samples)
+    if form == "csv":
+        return _csv(samples)
+    if form == "markdown":
+        return "\n\n".join(_markdown(number, sample) for number, sample in enumerate(samples, start=1)) + "\n"
+    return "\n\n* * *\n\n".join(sample.text for sample in samples) + "\n"
+
+
+def _csv(samples: Sequence[Sample]) -> str:
+    rows = [
+        {
+            **{f"brief_{key}": value for key, value in sample.brief.to_dict().items()},
+            "seed": sample.seed,
+            "index": sample.index,
+            "ended_by_eos": sample.ended_by_eos,
+            "tokens": sample.tokens,
+            **sample.scores,
+            "text": _no_formula(sample.text),
+        }
+        for sample in samples
+    ]
+    columns = list(dict.fromkeys(key for row in rows for key in row if key != "text"))
+    file = io.StringIO()
+    writer = csv.DictWriter(file, [*columns, "text"], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _no_formula(text: str) -> str:
+    """A spreadsheet runs what begins like a formula; an apostrophe before it makes it a text."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+
+
+def _markdown(number: int, sample: Sample) -> str:
+    brief = "; ".join(f"{key}: {value}" for key, value in sample.brief.to_dict().items())
+    head = f"## {number}\n\n*{brief}*\n\n" if brief else f"## {number}\n\n"
+    # Two spaces keep the lines of verse apart.
+    return head + "\n\n".join("  \n".join(part.split("\n")) for part in sample.text.split("\n\n"))

@@ -1,0 +1,172 @@
+"""R8 with real processes: killed at any moment, politely or not, a run goes on and becomes what it would have been."""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import training.job
+import training.provenance
+from inference.runs import Run
+from tests.small import ROOT, few_words_settings, write_few_words
+from training import TrainConfig, train
+
+KILLS = 20
+
+
+def command(texts: Path, runs: Path) -> list[str]:
+    found = [
+        sys.executable,
+        "-m",
+        "training",
+        "run",
+        "configs/tiny.yaml",
+        "--report",
+        "--refresh",
+        "--name",
+        "tiny",
+    ]
+    settings = few_words_settings(texts, runs)
+    originals = settings.pop("originals")
+    return [
+        *found,
+        "--originals",
+        originals,
+        *(p for k, v in settings.items() for p in ("--set", f"{k}={v}")),
+    ]
+
+
+def started(texts: Path, runs: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(texts, runs),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+    )
+
+
+def left(run: Path) -> dict[str, str]:
+    """What a run is: weights, curves, texts, samples; times apart."""
+    rows = [json.loads(line) for line in (run / "samples.jsonl").read_text("utf-8").split("\n") if line]
+    found = {"samples": json.dumps([{k: v for k, v in row.items() if k != "seconds"} for row in rows])}
+    for path in [
+        *(run / "model").iterdir(),
+        run / "folds.json",
+        run / "originals.jsonl",
+        run / "config.yaml",
+    ]:
+        if path.name != "config.yaml":
+            found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+    return {**found, "metrics": json.dumps({k: v for k, v in metrics.items() if k != "seconds"})}
+
+
+@pytest.mark.slow
+def test_twenty_random_kills_change_nothing(tmp_path: Path) -> None:
+    texts = write_few_words(tmp_path / "texts")
+    before = time.perf_counter()
+    whole = started(texts, tmp_path / "whole")
+    assert whole.wait() == 0, whole.communicate()[1]
+    takes = time.perf_counter() - before
+    rng, kills, finished = random.Random(0), 0, 0
+    run = tmp_path / "runs" / "tiny"
+    stages = set()
+    while kills < KILLS:
+        process = started(texts, tmp_path / "runs")
+        time.sleep(rng.uniform(0.3, 1.0) * takes)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.communicate()
+        work = tmp_path / "runs" / ".tiny.partial"
+        stages.add(len(list(work.rglob("*"))) if work.exists() else -1)
+        if (run / "report.html").exists():  # it was too late: begin anew
+            assert left(run) == left(tmp_path / "whole" / "tiny")
+            finished += 1
+            shutil.rmtree(tmp_path / "runs")
+    last = started(texts, tmp_path / "runs")
+    assert last.wait() == 0, last.communicate()[1]
+    assert left(run) == left(tmp_path / "whole" / "tiny")
+    assert len(stages) > 3, (stages, finished)  # else they all hit the same moment
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["tiny"]
+    assert not [path for path in run.rglob("*") if "partial" in path.name]
+
+
+@pytest.mark.slow
+def test_a_polite_end_is_like_ctrl_c(tmp_path: Path) -> None:
+    texts = write_few_words(tmp_path / "texts")
+    process = started(texts, tmp_path / "runs")
+    work = tmp_path / "runs" / ".tiny.partial" / "folds"
+    while not work.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    _, said = process.communicate()
+    assert process.returncode == 130, said
+    assert "interrupted; what was done is kept: the same command continues" in said
+    assert "Traceback" not in said
+    assert (
+        subprocess.run(
+            command(texts, tmp_path / "runs"), cwd=ROOT, check=False, capture_output=True
+        ).returncode
+        == 0
+    )
+
+
+def test_what_an_interruption_left_damaged_is_made_again_and_said(
+    few_words_run: Path, tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Curve, snapshot and weights, each cut in half by what also ended the run."""
+    settings = tiny(originals=Run.open(few_words_run).config["originals"])
+    work = tmp_path / "runs" / ".tiny.partial"
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    said: list[str] = []
+    monkeypatch.setattr(training.job.tqdm, "write", said.append)
+    for damage, message in (
+        (
+            lambda: cut(work / "folds" / "1" / "curve.json"),
+            "curve.json of fold 1 is damaged: the fold is measured again",
+        ),
+        (
+            lambda: cut(work / "model" / "model.safetensors"),
+            "the weights in model are damaged: they are tuned again",
+        ),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(training.provenance, "describe", interrupted)
+            train(settings, existing="refresh")
+        damage()
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(training.provenance, "describe", interrupted)
+            train(settings, existing="resume", progress=True)
+        assert message in said
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.job._Job, "_save_fold", interrupted)
+        shutil.rmtree(work)
+        train(settings)
+    (snapshot,) = (work / "folds" / "0").glob(f"step-{steps_of(few_words_run, 0)}")
+    cut(snapshot / "model.safetensors")
+    run = train(settings, existing="resume", report=True, progress=True)
+    assert any("step-" in line and "is damaged: the fold is tuned again up to there" in line for line in said)
+    assert left(run) == left(few_words_run)
+
+
+def steps_of(run: Path, fold: int) -> int:
+    return int(Run.open(run).held_out["folds"][fold]["steps"])
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
