@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from training import TrainConfig
@@ -25,6 +26,10 @@ import data.environment  # noqa: E402, F401  the switches that must be set befor
 
 # The models here are too small to gain from threads, and threads that wait for each other on busy cores cost tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples every time: a test that fails for one user fails for all.
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 ROOT = Path(__file__).parents[1]
 NOIR = ROOT / "tests" / "corpora" / "noir"
