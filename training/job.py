@@ -217,7 +217,7 @@ class _Job:
         if not snapshot.exists():
             return None
         try:
-            return load_weights(Base(self.base.id, snapshot))
+            return load_weights(Base(snapshot.name, snapshot))
         except ValueError:
             self._say(f"{snapshot.relative_to(self.work)} is damaged: the fold is tuned again up to there")
             return None
