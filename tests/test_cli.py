@@ -444,7 +444,18 @@ def test_scores_go_to_a_page_that_escapes_what_is_the_users(tmp_path: Path) -> N
     text = tmp_path / "mine.txt"
     text.write_text("She sat & waited. <script>alert(1)</script>\n\nThe rain had stopped.", "utf-8")
     page = tmp_path / "scores.html"
-    done = python("-m", "inference", "score", str(text), "--references", str(SEEDS), "--html", str(page))
+    done = python(
+        "-m",
+        "inference",
+        "score",
+        str(text),
+        "--references",
+        str(SEEDS),
+        "--base",
+        "none",
+        "--html",
+        str(page),
+    )
     assert done.returncode == 0, done.stderr
     source = page.read_text("utf-8")
     assert "<script" not in source

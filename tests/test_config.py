@@ -35,6 +35,7 @@ def test_the_presets_are_those_that_the_readme_may_name() -> None:
         "quick.yaml",
         "qwen3-0.6b-lora.yaml",
         "smollm2-135m.yaml",
+        "smollm2.yaml",
         "tiny.yaml",
     ]
 

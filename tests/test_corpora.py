@@ -16,7 +16,7 @@ from inference.runs import Run
 from tests.small import NOIR, PLAYS, ROOT, VERSE
 from training import TrainConfig, train
 
-PARIS = re.compile(r"paris|caf[eé]|montmartre|seine|boulevard|marais|latin quarter|saint-", re.IGNORECASE)
+PARIS = re.compile(r"\bparis|caf[eé]|montmartre|seine|boulevard|marais|latin quarter|saint-", re.IGNORECASE)
 
 
 def rows(run: Path) -> list[dict[str, Any]]:

@@ -70,7 +70,12 @@ def train(
         if progress:
             tqdm.write(f"{target}: inputs, settings or the program have changed; it is made anew")
     job = _Job(config, originals, base, _work_folder(target, stamp, existing), progress)
-    job.run()
+    try:
+        job.run()
+    except ValueError:
+        if not any(job.work.glob("folds/*/curve.json")):  # nothing that could be resumed
+            shutil.rmtree(job.work)
+        raise
     if report:
         from inference.report import write_report
 
