@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from data.brief import Brief
 from data.dataset import encode, special_ids, windows
 from data.originals import normalise
 from inference.checkpoints import Checkpoint, load
@@ -28,6 +29,7 @@ def perplexity(
     model: "str | Path | Checkpoint | PreTrainedModel" = "embedded",
     *,
     batch_size: int = 8,
+    briefs: Sequence[Brief] | None = None,
 ) -> dict[str, Any]:
     """Perplexity of ``texts`` under ``model`` (whatever `load` takes), computed in float32, or in
     the type of a model that is loaded already.
@@ -35,7 +37,7 @@ def perplexity(
     Returns ``perplexity`` (1 to infinity, the geometric mean over all tokens), ``bits_per_byte``, ``nll`` (nats per
     token), ``nll_per_word`` (words between white space), ``tokens`` and ``bytes`` of the corpus, ``end_nll`` (nats of the
     end token, mean over texts), and under ``texts`` the same keys as lists, one value a text. ``batch_size`` (rows at
-    once) changes speed alone.
+    once) changes speed alone. With ``briefs``, one for each text, a text stands behind its brief, which costs nothing itself.
 
     A model that finds all V tokens equally likely has perplexity V. Raises ValueError for no or an empty text.
     """
@@ -44,13 +46,14 @@ def perplexity(
     texts = [normalise(text) for text in texts]
     if not texts or not all(texts):
         raise ValueError(f"there is nothing to score in text {texts.index('') if texts else 0}: it is empty")
+    if briefs is not None and len(briefs) != len(texts):
+        raise ValueError(f"there must be a brief for each of {len(texts)} texts, found {len(briefs)}")
     training = isinstance(model, PreTrainedModel) and model.training
     checkpoint = load(model, dtype="float32")
     if training:
         checkpoint.model.train()  # a live model in training, which `load` turned to evaluation
-    return summarise(
-        texts, token_nll(texts, checkpoint.model, checkpoint.tokenizer, checkpoint.context, batch_size)
-    )
+    nlls = token_nll(texts, checkpoint.model, checkpoint.tokenizer, checkpoint.context, batch_size, briefs)
+    return summarise(texts, nlls)
 
 
 def summarise(texts: Sequence[str], nlls: Sequence[torch.Tensor]) -> dict[str, Any]:
@@ -82,14 +85,23 @@ def summarise(texts: Sequence[str], nlls: Sequence[torch.Tensor]) -> dict[str, A
 
 @torch.inference_mode()
 def token_nll(
-    texts: Sequence[str], model: PreTrainedModel, tokenizer: Any, context: int, batch_size: int = 8
+    texts: Sequence[str],
+    model: PreTrainedModel,
+    tokenizer: Any,
+    context: int,
+    batch_size: int = 8,
+    briefs: Sequence[Brief] | None = None,
 ) -> list[torch.Tensor]:
     """Nats of every token of every text under a live model: for each text a float32 tensor (tokens + 1,), on the CPU.
 
-    The last value is the end token's. The model's mode is left as it was found; dropout is off meanwhile.
+    The last value is the end token's; tokens of the ``briefs`` before the texts have none. The model's mode is left as it was
+    found; dropout is off meanwhile.
     """
     opening, end = special_ids(tokenizer)
-    documents = [[opening, *encode(text, tokenizer), end] for text in texts]
+    headers = [encode(brief.header(), tokenizer) for brief in briefs or [Brief()] * len(texts)]
+    documents = [
+        [opening, *header, *encode(text, tokenizer), end] for header, text in zip(headers, texts, strict=True)
+    ]
     result = [torch.zeros(len(ids) - 1) for ids in documents]
     jobs = [(i, window) for i, ids in enumerate(documents) for window in windows(len(ids), context)]
     jobs.sort(key=lambda job: job[1].end - job[1].start)  # rows of like length share a batch: little padding
@@ -114,4 +126,4 @@ def token_nll(
             first, last = window.first - window.start - 1, window.end - window.start - 1
             result[i][window.first - 1 : window.end - 1] = nll[row, first:last]
     model.train(training)
-    return result
+    return [nll[len(header) :] for nll, header in zip(result, headers, strict=True)]

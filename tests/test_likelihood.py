@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from data.bases import EMBEDDED
-from data.dataset import encode
+from data.brief import Brief
+from data.dataset import encode, special_ids
 from data.originals import load_originals
 from inference import likelihood
 from inference.checkpoints import Checkpoint, load
@@ -247,3 +249,21 @@ def test_nothing_to_score_is_a_value_error(tiny: Checkpoint, texts: list[str]) -
 def test_one_string_is_not_a_list(tiny: Checkpoint) -> None:
     with pytest.raises(ValueError, match="put it in brackets"):
         perplexity("text", tiny)
+
+
+def test_behind_a_brief_the_text_is_conditioned_on_it_and_the_brief_costs_nothing() -> None:
+    base = load("embedded", dtype="float32")
+    text, brief = load_originals(SEEDS)[0].text, Brief(name="Amélie Kaczmarek", place="a café")
+    found = perplexity([text, text], base, briefs=[brief, Brief()])
+    opening, end = special_ids(base.tokenizer)
+    header, ids = encode(brief.header(), base.tokenizer), encode(text, base.tokenizer)
+    row = torch.tensor([[opening, *header, *ids, end]])
+    with torch.inference_mode():
+        nll = cross_entropy(base.model(input_ids=row).logits[0, :-1], row[0, 1:], reduction="none")
+    assert found["texts"]["nll"][0] == pytest.approx(float(nll[len(header) : -1].mean()), rel=1e-4)
+    assert found["texts"]["end_nll"][0] == pytest.approx(float(nll[-1]), rel=1e-3)
+    assert found["texts"]["tokens"] == [len(ids)] * 2
+    assert found["texts"]["nll"][1] == pytest.approx(perplexity([text], base)["nll"], rel=1e-5)
+    assert found["texts"]["nll"][0] != found["texts"]["nll"][1]
+    with pytest.raises(ValueError, match="a brief for each of 1 texts, found 2"):
+        perplexity([text], base, briefs=[brief, brief])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from data import Brief, detect_brief
 from inference import perplexity, score
 from inference.draws import BASE, FINAL, write_blind
 from inference.plots import curves
@@ -142,6 +143,24 @@ def test_the_held_out_figures_are_those_of_the_folds(few_words_run: Path) -> Non
         tokens = perplexity(list(texts.values()), few_words_run)["tokens"]
         assert metrics[f"bits_per_byte_{label}"] == pytest.approx(bits / sum(sizes.values()), rel=1e-9)
         assert metrics[f"perplexity_{label}"] == pytest.approx(2 ** (bits / tokens), rel=1e-9)
+
+
+def test_behind_a_brief_and_at_the_end_base_and_fold_model_stand_side_by_side(few_words_run: Path) -> None:
+    metrics, run = read(few_words_run / "metrics.json")["held_out"], Run.open(few_words_run)
+    texts = {original.name: original.text for original in run.originals}
+    for label in ("base", "tuned"):
+        behind, ends = [], []
+        for fold in run.held_out["folds"]:
+            model = "tiny" if label == "base" else run.fold_folder(fold["index"]) / "model"
+            (text,) = (texts[name] for name in fold["originals"])
+            found = detect_brief(text)
+            brief = Brief(name=found.name, place=found.place)
+            behind.append(perplexity([text], model, briefs=[brief])["bits_per_byte"])
+            ends.append(perplexity([text], model)["end_nll"])
+        assert metrics[f"bits_per_byte_with_brief_{label}"] == pytest.approx(
+            statistics.mean(behind), rel=1e-4
+        )
+        assert metrics[f"end_nll_{label}"] == pytest.approx(statistics.mean(ends), rel=1e-4)
 
 
 def test_the_base_of_the_folds_is_the_base_as_perplexity_measures_it(tiny_run: Path) -> None:

@@ -20,8 +20,10 @@ from transformers import GenerationConfig, PreTrainedModel
 
 from data import atomic
 from data.bases import Base, resolve
+from data.brief import Brief
 from data.check import oddities
 from data.dataset import build_dataset, encode, special_ids
+from data.detect import detect_brief
 from data.originals import Original, ignored, load_originals
 from data.splits import Fold, folds
 from inference.checkpoints import load_weights
@@ -151,11 +153,13 @@ class _Job:
         # A single original has no curve to choose by: the horizon is all there is.
         steps = config.steps if config.steps is not None else choice.steps if choice else config.max_steps
         self._announce(choice, steps)
+        beside: list[dict[str, Any]] = [{} for _ in plan]
         if config.samples_per_fold:
             for fold, fold_steps in zip(plan, self._fold_steps(choice), strict=bool(plan)):
                 self._save_fold(fold, fold_steps, tokenizer, context)
+            beside = self._beside(plan, tokenizer, context)
         self._tune(self.originals, self.work / "model", "final model", steps, tokenizer, context)
-        self._write_folds(curves, choice, steps, self._control(steps, tokenizer, context))
+        self._write_folds(curves, choice, steps, self._control(steps, tokenizer, context), beside)
         record = provenance.describe(
             config, self.originals, self.base, device, str(dtype).removeprefix("torch.")
         )
@@ -275,7 +279,12 @@ class _Job:
         return choice.cross_fitted
 
     def _write_folds(
-        self, curves: Sequence[Curve], choice: Choice | None, steps: int, control: float | None
+        self,
+        curves: Sequence[Curve],
+        choice: Choice | None,
+        steps: int,
+        control: float | None,
+        beside: Sequence[dict[str, Any]],
     ) -> None:
         fold_steps = self._fold_steps(choice)
         atomic.write_json(
@@ -291,8 +300,8 @@ class _Job:
                 "open_ended": choice.open_ended if choice else None,
                 "bits_per_byte_control": control,
                 "folds": [
-                    {**curve.to_dict(), "steps": fold_step}
-                    for curve, fold_step in zip(curves, fold_steps, strict=True)
+                    {**curve.to_dict(), "steps": fold_step, **figures}
+                    for curve, fold_step, figures in zip(curves, fold_steps, beside, strict=True)
                 ],
             },
         )
@@ -313,6 +322,29 @@ class _Job:
         self._save(model, tokenizer, folder / "model")
         for left in folder.glob("step-*"):
             shutil.rmtree(left)
+
+    def _beside(self, plan: Sequence[Fold], tokenizer: Any, context: int) -> list[dict[str, Any]]:
+        """For each fold what its curve leaves out, of the base and of its model: bits per byte of the held-out texts behind a
+        brief, name and place alone since keywords give content away; and the end token's nats, without one."""
+
+        def figures(model: PreTrainedModel, texts: Sequence[str]) -> tuple[float, float]:
+            asked = [Brief(name=b.name, place=b.place) for b in map(detect_brief, texts)]
+            behind = summarise(texts, token_nll(texts, model, tokenizer, context, briefs=asked))
+            alone = summarise(texts, token_nll(texts, model, tokenizer, context))
+            return behind["bits_per_byte"], alone["end_nll"]
+
+        base, found = load_weights(self.base), []
+        for fold in plan:
+            texts = [self.originals[i].text for i in fold.held_out]
+            tuned = load_weights(Base("", self.work / "folds" / str(fold.index) / "model"))
+            both = {label: figures(model, texts) for label, model in (("base", base), ("tuned", tuned))}
+            found.append(
+                {
+                    "with_brief": {label: bits for label, (bits, _) in both.items()},
+                    "end_nll": {label: nats for label, (_, nats) in both.items()},
+                }
+            )
+        return found
 
     def _control(self, steps: int, tokenizer: Any, context: int) -> float | None:
         """The same tuning on texts of another manner: what it does not do is the originals' own. Returns what the originals,
