@@ -269,6 +269,7 @@ def row(name: str, said: str, tmp: Path) -> str:
     message = message.replace(f"{tmp}{os.sep}", "").replace(str(tmp), ".")
     message = re.sub(r"/\S*/runs\d*/", "runs/", message)
     message = re.sub(r"\b[0-9a-f]{12}\b", "…", message)
+    message = re.sub(r"is damaged( in line \d+)? \(.*\): ", r"is damaged\1 (…): ", message)
     message = re.sub(r"loss is \S+ at update \d+", "loss is … at update …", message)
     return f"| {name} | {' '.join(message.replace('|', '/').split())} |"
 

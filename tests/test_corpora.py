@@ -150,7 +150,7 @@ def test_rows_of_a_file_train_like_files_of_a_folder(
     """The run's own originals.jsonl is a corpus too."""
     copy = tmp_path / "rows.jsonl"
     copy.write_bytes((few_words_run / "originals.jsonl").read_bytes())
-    run = train(tiny(originals=str(copy), samples_per_fold=0))
+    run = train(tiny(originals=str(copy)))
     assert (run / "folds.json").read_bytes() == (few_words_run / "folds.json").read_bytes()
     assert (run / "model" / "model.safetensors").read_bytes() == (
         few_words_run / "model" / "model.safetensors"
