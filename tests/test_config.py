@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training import config as module
-from training.config import TrainConfig, build_config, load_config, name_from, parse_override
+from training.config import TrainConfig, build_config, load_config, name_from
+from training.settings import parse_override
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

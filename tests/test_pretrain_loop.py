@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
@@ -187,6 +188,54 @@ def test_stopped_and_gone_on_it_ends_with_the_same_weights(prepared: PretrainCon
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_a_training_cools_down_beside_itself_and_goes_on_as_if_it_had_not(
+    prepared: PretrainConfig, tmp_path: Path
+) -> None:
+    long = replace(prepared, tokens=12_000)
+    whole = weights(pretrain(long, tmp_path / "a"))
+    runs = tmp_path / "b"
+    pretrain(long, runs, updates=6)
+    started = json.loads((runs / "base/checkpoint/state.json").read_text())
+    cool = replace(
+        prepared,
+        name="cool",
+        start="base",
+        tokens=3_000,
+        warmup=0.0,
+        hold=0.0,
+        last=0.0,
+        mix=prepared.mix_last,
+    )
+    model = pretrain(cool, runs)
+    about = yaml.safe_load((model / "pretrain.yaml").read_text())
+    state = json.loads((runs / "cool/checkpoint/state.json").read_text())
+    assert about["trained_tokens"] == started["tokens"] + state["tokens"]
+    assert state["update"] > started["update"] and state["tokens"] >= 3_000
+    rates = [json.loads(line).get("rate") for line in (runs / "cool/log.jsonl").read_text().splitlines()]
+    assert all(rate < 1 for rate in rates if rate is not None)
+    # It has not begun anew: its documents are those that come next.
+    assert sum(state["drawn"].values()) > sum(started["drawn"].values())
+    parts = weights(pretrain(long, runs))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    # Stopped in the middle, it ends the same.
+    first = weights(model)
+    again = tmp_path / "c"
+    pretrain(long, again, updates=6)
+    while (folder := pretrain(cool, again, updates=2)).name != "model":
+        pass
+    assert all(torch.equal(first[name], parameter) for name, parameter in weights(folder).items())
+
+
+def test_a_start_that_is_not_there_or_of_another_shape_is_refused(
+    prepared: PretrainConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="start: base has no checkpoint"):
+        pretrain(replace(prepared, name="cool", start="base"), tmp_path)
+    pretrain(prepared, tmp_path, updates=1)
+    with pytest.raises(ValueError, match="was made with another layers"):
+        pretrain(replace(prepared, name="cool", start="base", layers=3), tmp_path)
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_weights(prepared: PretrainConfig, tmp_path: Path) -> None:
     config = replace(
@@ -236,10 +285,22 @@ def test_weights_of_a_model_of_the_shape_are_taken_over_by_token(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"tokens": 5, "minutes": 1.0}, "give tokens or minutes"),
-        ({"tokens": 5, "mix": {}}, "mix names no bucket"),
-        ({"tokens": 5, "hold": 1.5}, "hold must be between 0 and 1"),
-        ({"tokens": 5, "tokenz": 1}, "unknown keys.*tokenz"),
+        ({"tokens": 5, "minutes": 1.0}, "tokens, minutes: give one of the two, found 5 and 1.0"),
+        ({}, "tokens, minutes: give one of the two"),
+        ({"tokens": 5, "mix": {}}, "mix: must be shares above 0"),
+        ({"tokens": 5, "mix": {"a": -0.1}}, "mix: must be shares above 0"),
+        ({"tokens": 5, "mix": ["a"]}, "mix: must be 'str: float' lines, found"),
+        ({"tokens": 5, "mix_last": {"a": "much"}}, "mix_last: must be 'str: float' lines"),
+        ({"tokens": 5, "hold": 1.5}, "hold: must be from 0 to 1, found 1.5"),
+        ({"tokens": 5, "warmup": 0.5}, "warmup: must not be above hold"),
+        ({"tokens": 5, "tokenz": 1}, "tokenz: unknown key; did you mean tokens"),
+        ({"tokens": "many"}, "tokens: must be int or null, found 'many'"),
+        ({"tokens": 5, "layers": 0}, "layers: must be at least 1, found 0"),
+        ({"tokens": 5, "compile": 1}, "compile: must be bool, found 1"),
+        ({"tokens": 5, "lr_matrix": -1}, "lr_matrix: must be above 0 and below 1, found -1"),
+        ({"tokens": 5, "name": "../out"}, "name: must be letters"),
+        ({"tokens": 5, "start": "../out"}, "start: must be null, or letters"),
+        ({"tokens": 5, "start": "a", "init": "embedded"}, "init, start: give one of the two"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(values: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -253,8 +314,9 @@ def test_the_presets_are_valid_and_their_shares_add_up() -> None:
     for file in sorted((ROOT / "configs").glob("base-*.yaml")):
         config = load_pretrain_config(file)
         assert sum(config.mix.values()) == pytest.approx(1), file
-        assert sum(config.mix_last.values()) == pytest.approx(1), file
-        assert config.mix_last["vignettes/whole"] <= 0.2
+        last = config.mix_last or config.mix
+        assert sum(last.values()) == pytest.approx(1), file
+        assert last["vignettes/whole"] <= 0.2
 
 
 # What it is judged by

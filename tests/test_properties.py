@@ -23,7 +23,8 @@ from inference.scale import stylometric
 from inference.scoring import score
 from inference.structure import structure
 from tests.small import NASTY, SEEDS
-from training.config import TrainConfig, build_config, load_config, parse_override
+from training.config import TrainConfig, build_config, load_config
+from training.settings import parse_override
 
 ORIGINALS = load_originals(SEEDS)
 BODIES = [original.text for original in ORIGINALS]

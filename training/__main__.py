@@ -5,9 +5,12 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.atomic import explained
+
+if TYPE_CHECKING:
+    from training.pretrain.config import PretrainConfig
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,31 +106,29 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _prepare(options: argparse.Namespace) -> None:
-    from training.config import parse_override
+def _pretraining(options: argparse.Namespace) -> "PretrainConfig":
     from training.pretrain.config import load_pretrain_config
+    from training.settings import parse_override
+
+    return load_pretrain_config(options.config, dict(parse_override(item) for item in options.set))
+
+
+def _prepare(options: argparse.Namespace) -> None:
     from training.pretrain.prepare import prepare, show
 
-    config = load_pretrain_config(options.config, dict(parse_override(item) for item in options.set))
-    print(show(prepare(config, options.corpus)))
+    print(show(prepare(_pretraining(options), options.corpus)))
 
 
 def _pretrain(options: argparse.Namespace) -> None:
-    from training.config import parse_override
-    from training.pretrain.config import load_pretrain_config
     from training.pretrain.loop import pretrain
 
-    config = load_pretrain_config(options.config, dict(parse_override(item) for item in options.set))
-    print(pretrain(config, updates=options.updates))
+    print(pretrain(_pretraining(options), updates=options.updates))
 
 
 def _base_eval(options: argparse.Namespace) -> None:
-    from training.config import parse_override
     from training.pretrain.base_eval import evaluate_all
-    from training.pretrain.config import load_pretrain_config
 
-    config = load_pretrain_config(options.config, dict(parse_override(item) for item in options.set))
-    print(evaluate_all(config, options.models))
+    print(evaluate_all(_pretraining(options), options.models))
 
 
 def _style(options: argparse.Namespace) -> None:
@@ -141,7 +142,8 @@ def _style(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from training.config import load_config, name_from, parse_override
+    from training.config import load_config, name_from
+    from training.settings import parse_override
 
     overrides: dict[str, Any] = dict(parse_override(item) for item in options.set)
     if options.originals is not None:

@@ -1,20 +1,16 @@
-"""Every setting of a training run, with its unit and default, read from YAML and checked at once.
+"""Every setting of a training run, with its unit, default and range; `training.settings` reads and checks them.
 
-Unknown keys are refused with the nearest known one, and all problems come in one error. Does not train, and does not
-look at the originals or the base; `training.job` does.
+Does not train, and does not look at the originals or the base; `training.job` does.
 """
 
 import dataclasses
-import difflib
 import re
-import types
-import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from training.settings import NAME, Rule, build, check, is_name, read_settings
 
 
 @dataclass(frozen=True)
@@ -114,20 +110,28 @@ class TrainConfig:
     """Keep the weights of the fold models in folds/, and of the control in control/, after their samples are drawn."""
 
     def __post_init__(self) -> None:
-        mistyped = _type_problems(self)
-        problems = [*mistyped.values(), *_value_problems(self, mistyped)]
-        if problems:
-            raise ValueError(
-                "the configuration can't be used:\n" + "\n".join(f"- {problem}" for problem in problems)
+        check(self, _RULES, self._together)
+
+    def _together(self, wrong: set[str]) -> list[str]:
+        """What is wrong between fields; those that are ``wrong`` by themselves go with nothing."""
+        problems = []
+        if (
+            wrong.isdisjoint({"batch_size", "micro_batch_size"})
+            and self.micro_batch_size
+            and self.batch_size % self.micro_batch_size
+        ):
+            problems.append(
+                f"micro_batch_size: must divide batch_size, found {self.micro_batch_size} and {self.batch_size}"
             )
+        if self.steps is None and self.hold_out is False:
+            problems.append(
+                "steps: nothing chooses them without hold_out; set steps to a number, or hold_out: true"
+            )
+        return problems
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, defaults included."""
         return dataclasses.asdict(self)
-
-
-_FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
-_TYPES: dict[str, Any] = typing.get_type_hints(TrainConfig)
 
 
 def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
@@ -136,31 +140,12 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     A relative ``originals`` or ``base`` folder is taken from the working directory, as on the command line. Raises
     ValueError that lists every unknown key (with the nearest known one), wrong type and value out of range.
     """
-    path = Path(path)
-    if not path.is_file():
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.yaml")], n=1)
-        hint = f" Did you mean {path.parent / near[0]}?" if near else " The presets are in configs/."
-        raise ValueError(f"no configuration at {path}.{hint}")
-    try:
-        values = yaml.safe_load(path.read_text("utf-8-sig")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold 'key: value' lines, found {type(values).__name__}")
-    return build_config({**values, **(overrides or {})}, where=str(path))
+    return build(TrainConfig, {**read_settings(path), **(overrides or {})}, str(path))
 
 
-def build_config(values: Mapping[Any, Any], where: str = "the settings") -> TrainConfig:
+def build_config(values: Mapping[Any, Any]) -> TrainConfig:
     """A configuration from plain values; the same checks as `load_config`."""
-    problems = [_unknown(str(key)) for key in values if key not in _FIELDS]
-    known = {key: _lenient(_TYPES[key], value) for key, value in values.items() if key in _FIELDS}
-    try:
-        config = TrainConfig(**known)
-    except ValueError as error:
-        problems += [line.removeprefix("- ") for line in str(error).split("\n")[1:]]
-    if problems:
-        raise ValueError(f"{where} can't be used:\n" + "\n".join(f"- {problem}" for problem in problems))
-    return config
+    return build(TrainConfig, values, "the settings")
 
 
 def name_from(originals: str) -> str:
@@ -173,56 +158,8 @@ def name_from(originals: str) -> str:
     return re.sub(r"[^\w.]+", "-", stem).strip("-._") or "unnamed"
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """``key=value`` of the command line, the value read as YAML: ``max_steps=8`` gives ("max_steps", 8)."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ValueError(f"--set takes key=value, found {text!r}: write for example --set max_steps=8")
-    try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ValueError(
-            f"--set takes key=value, found {text!r}, whose value is not YAML: write for example --set max_steps=8"
-        ) from None
-
-
-def _unknown(key: str) -> str:
-    near = difflib.get_close_matches(key, _FIELDS, n=1)
-    return f"{key}: unknown key; " + (
-        f"did you mean {near[0]}?" if near else f"known are {', '.join(_FIELDS)}"
-    )
-
-
-def _lenient(kind: Any, value: Any) -> Any:
-    """YAML 1.1 reads 1e-4 as a string and 16 as an int: both are meant as numbers where a float is asked for."""
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _type_problems(config: TrainConfig) -> dict[str, str]:
-    problems = {}
-    for name, kind in _TYPES.items():
-        value = getattr(config, name)
-        allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-        # bool is an int to Python; a user who writes "seed: true" made a mistake.
-        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-            wanted = " or ".join("null" if a is type(None) else a.__name__ for a in allowed)
-            problems[name] = f"{name}: must be {wanted}, found {value!r}"
-    return problems
-
-
-_RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
-    (
-        "name",
-        "letters, digits, . - _ and not start with a dot",
-        lambda v: bool(re.fullmatch(r"[^\W.][\w.-]*", v)),
-    ),
+_RULES: list[Rule] = [
+    ("name", NAME, is_name),
     ("device", "auto, cuda, mps or cpu", lambda v: v in {"auto", "cuda", "mps", "cpu"}),
     ("dtype", "auto, float32 or bfloat16", lambda v: v in {"auto", "float32", "bfloat16"}),
     ("seed", "from 0 to 4294967295", lambda v: 0 <= v < 2**32),
@@ -246,23 +183,3 @@ _RULES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("top_p", "above 0, up to 1", lambda v: 0 < v <= 1),
     ("min_p", "from 0 to 1", lambda v: 0 <= v <= 1),
 ]
-
-
-def _value_problems(config: TrainConfig, mistyped: Collection[str]) -> list[str]:
-    """What is out of range; fields of the wrong type have no range."""
-    wrong = {
-        name: f"{name}: must be {wanted}, found {getattr(config, name)!r}"
-        for name, wanted, holds in _RULES
-        if name not in mistyped and not holds(getattr(config, name))
-    }
-    problems = list(wrong.values())
-    sizes_hold = {"batch_size", "micro_batch_size"}.isdisjoint({*mistyped, *wrong})
-    if sizes_hold and config.micro_batch_size and config.batch_size % config.micro_batch_size:
-        problems.append(
-            f"micro_batch_size: must divide batch_size, found {config.micro_batch_size} and {config.batch_size}"
-        )
-    if config.steps is None and config.hold_out is False:
-        problems.append(
-            "steps: nothing chooses them without hold_out; set steps to a number, or hold_out: true"
-        )
-    return problems

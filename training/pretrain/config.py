@@ -1,10 +1,11 @@
 """What one pretraining is: the fields of configs/base-*.yaml, checked. Fine-tuning has its own (`training.config`)."""
 
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from training.settings import NAME, Rule, build, check, is_name, read_settings
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class PretrainConfig:
     """Texts that nothing trained may share eight words in a row with; whatever `load_originals` takes."""
     init: str | None = None
     """Weights to start from: "embedded" or a model folder of the same shape; embeddings go by token. None: fresh ones."""
+    start: str | None = None
+    """Name of another training, whose last checkpoint this one starts from, with its optimizers and with what it has drawn: an
+    unfinished training cools down beside itself and can go on after."""
     layers: int = 8
     width: int = 320
     heads: int = 5
@@ -66,35 +70,60 @@ class PretrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check(self, _RULES, self._together)
+
+    def _together(self, wrong: set[str]) -> list[str]:
+        """What is wrong between fields; those that are ``wrong`` by themselves go with nothing."""
         problems = []
         if (self.tokens is None) == (self.minutes is None):
-            problems.append(f"give tokens or minutes, found tokens={self.tokens} and minutes={self.minutes}")
-        if not self.mix:
-            problems.append("mix names no bucket")
-        for key in ("warmup", "hold", "final", "last", "ema", "dropout"):
-            if not 0 <= getattr(self, key) <= 1:
-                problems.append(f"{key} must be between 0 and 1, found {getattr(self, key)}")
-        if self.warmup > self.hold:
-            problems.append(f"warmup must not be above hold, found {self.warmup} and {self.hold}")
-        if problems:
-            raise ValueError("not a valid pretraining: " + "; ".join(problems))
+            problems.append(f"tokens, minutes: give one of the two, found {self.tokens} and {self.minutes}")
+        if wrong.isdisjoint({"warmup", "hold"}) and self.warmup > self.hold:
+            problems.append(f"warmup: must not be above hold, found {self.warmup} and {self.hold}")
+        if self.init and self.start:
+            problems.append(f"init, start: give one of the two, found {self.init} and {self.start}")
+        return problems
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for YAML."""
         return asdict(self)
 
 
-def load_pretrain_config(path: str | Path, overrides: dict[str, Any] | None = None) -> PretrainConfig:
-    """The configuration in a YAML file; ValueError names unknown keys."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(
-            f"there is no file {path}: presets are configs/base-cpu.yaml and configs/base-gpu.yaml"
-        )
-    values = {**(yaml.safe_load(path.read_text("utf-8")) or {}), **(overrides or {})}
-    known = {one.name for one in fields(PretrainConfig)}
-    if unknown := sorted(set(values) - known):
-        raise ValueError(
-            f"unknown keys in {path}: {', '.join(unknown)}; known are {', '.join(sorted(known))}"
-        )
-    return PretrainConfig(**values)
+def load_pretrain_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> PretrainConfig:
+    """The configuration in a YAML file, with ``overrides`` on top; ValueError lists what is wrong with it."""
+    return build(PretrainConfig, {**read_settings(path), **(overrides or {})}, str(path))
+
+
+_SHARE = "from 0 to 1"
+_COUNT = "at least 1"
+
+
+def _share(value: float) -> bool:
+    return 0 <= value <= 1
+
+
+def _count(value: int) -> bool:
+    return value >= 1
+
+
+_RULES: list[Rule] = [
+    *((key, _SHARE, _share) for key in ("warmup", "hold", "final", "ema", "last")),
+    *((key, _COUNT, _count) for key in ("layers", "heads", "kv_heads", "feed_forward")),
+    *((key, _COUNT, _count) for key in ("length", "tokens_per_update", "tokens_per_batch")),
+    ("name", NAME, is_name),
+    ("start", f"null, or {NAME}", lambda v: v is None or is_name(v)),
+    ("width", "at least 8", lambda v: v >= 8),
+    ("vocabulary", "from 300 to 1000000", lambda v: 300 <= v <= 10**6),
+    ("tokens", "at least 1, or null", lambda v: v is None or v >= 1),
+    ("minutes", "above 0, or null", lambda v: v is None or v > 0),
+    ("lr_matrix", "above 0 and below 1", lambda v: 0 < v < 1),
+    ("lr_other", "above 0 and below 1", lambda v: 0 < v < 1),
+    ("weight_decay", "from 0 to 100", lambda v: 0 <= v <= 100),
+    ("clip", "above 0", lambda v: v > 0),
+    ("z_loss", _SHARE, _share),
+    ("dropout", "from 0 to below 1", lambda v: 0 <= v < 1),
+    ("mix", "shares above 0 that name a bucket each", lambda v: bool(v) and min(v.values()) > 0),
+    ("mix_last", "shares above 0 that name a bucket each", lambda v: not v or min(v.values()) > 0),
+    ("save_minutes", "at least 0", lambda v: v >= 0),
+    ("measure_minutes", "at least 0", lambda v: v >= 0),
+    ("seed", "from 0 to 4294967295", lambda v: 0 <= v < 2**32),
+]

@@ -32,6 +32,8 @@ CONTEXT = 1024
 FREE = ("tokens", "minutes", "save_minutes", "measure_minutes", "compile", "tokens_per_batch")
 """Settings that a checkpoint does not hold one to: the budget, and what changes a sum by its rounding alone."""
 
+SHAPE = ("layers", "width", "heads", "kv_heads", "feed_forward", "vocabulary")
+
 MEASURED_ROWS = 64
 """Held-out documents of each bucket that the log's figure is of."""
 
@@ -89,7 +91,10 @@ class _Training:
         self.cost: Any = _cost
         if config.compile:
             self.hidden, self.cost = (torch.compile(f, dynamic=True) for f in (self.hidden, _cost))
-        self.state: dict[str, Any] = {"update": 0, "tokens": 0, "seconds": 0.0, "drawn": {}, "measured": 0.0}
+        self.state: dict[str, Any] = {
+            **{"update": 0, "tokens": 0, "seconds": 0.0, "drawn": {}, "measured": 0.0},
+            "before": {"tokens": 0, "seconds": 0.0},  # what the training that this one starts from has had
+        }
         folder.mkdir(parents=True, exist_ok=True)
         self._restore()
         self.stream = Stream(self.buckets, config.length, config.seed, self.state["drawn"])
@@ -197,17 +202,30 @@ class _Training:
         self.saved = self.state["seconds"]
 
     def _restore(self) -> None:
-        checkpoint = self.folder / "checkpoint"
-        atomic.recover_folder(checkpoint)
-        if not (checkpoint / "state.json").exists():
-            return
-        state = json.loads((checkpoint / "state.json").read_text("utf-8"))
+        """Go on from the own checkpoint; where there is none yet, from that of the training to start from."""
+        own = self.folder / "checkpoint"
+        atomic.recover_folder(own)
+        if (own / "state.json").exists():
+            self.state |= self._load(own, {*self.stamp})
+        elif self.config.start is not None:
+            other = self.folder.parent / self.config.start / "checkpoint"
+            atomic.recover_folder(other)
+            if not (other / "state.json").exists():
+                raise ValueError(f"start: {self.config.start} has no checkpoint in {self.folder.parent}")
+            state = self._load(other, {*SHAPE, "token_files"})
+            before = state.get("before", self.state["before"])
+            self.state |= {"update": state["update"], "drawn": state["drawn"]}
+            self.state["before"] = {key: before[key] + state[key] for key in before}
+
+    def _load(self, checkpoint: Path, held_to: set[str]) -> dict[str, Any]:
+        """Take over weights, averages and optimizers of ``checkpoint``, whose settings ``held_to`` must be the same; returns
+        its state."""
+        state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text("utf-8"))
         stamp = state.pop("stamp")
-        if changed := sorted(key for key in {*stamp, *self.stamp} if stamp.get(key) != self.stamp.get(key)):
+        if changed := sorted(key for key in held_to if stamp.get(key) != self.stamp.get(key)):
             raise ValueError(
                 f"{checkpoint} was made with another {', '.join(changed)}: change it back, or train under another name"
             )
-        self.state = state
         tensors = load_file(checkpoint / "tensors.safetensors")
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():
@@ -224,6 +242,7 @@ class _Training:
                         for key, value in tensors.items()
                         if key.startswith(prefix)
                     }
+        return state
 
     def finish(self) -> Path:
         """Write the averaged weights as a model folder in bfloat16."""
@@ -242,8 +261,8 @@ class _Training:
             yaml.safe_dump(
                 {
                     **self.config.to_dict(),
-                    "trained_tokens": self.state["tokens"],
-                    "seconds": round(self.state["seconds"]),
+                    "trained_tokens": self.state["tokens"] + self.state["before"]["tokens"],
+                    "seconds": round(self.state["seconds"] + self.state["before"]["seconds"]),
                 }
             ),
             "utf-8",
