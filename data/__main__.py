@@ -25,8 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _check(options)
-    except (ValueError, OSError) as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
+    except Exception as error:
+        if (said := explained(error)) is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
         return 2
 
 

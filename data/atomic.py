@@ -7,15 +7,24 @@ write the same file leave the later one's content, whole.
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 
-def explained(error: Exception) -> str:
-    """An error as a message that says what to do: those of the disk do not by themselves."""
-    if not isinstance(error, OSError) or error.strerror is None:
+def explained(error: Exception) -> str | None:
+    """An error of the input or of the disk as a message that says what to do; None for one that is the program's own."""
+    if isinstance(error, ValueError):
+        return str(error)
+    # Libraries written in Rust (safetensors, tokenizers) wrap what the system said.
+    wrapped = re.search(r"\(os error (\d+)\)", str(error))
+    if wrapped and not isinstance(error, OSError):
+        error = OSError(int(wrapped[1]), os.strerror(int(wrapped[1])))
+    if not isinstance(error, OSError):
+        return None
+    if error.strerror is None:
         return str(error)
     where = f" at {error.filename}" if error.filename else ""
     do = "free some space" if error.errno == errno.ENOSPC else "check the path and its permissions"

@@ -1,5 +1,6 @@
 """One tuning: what moves, what repeats, what accumulation must not change, and what the look at the live model sees."""
 
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from training import load_config
 from training.attention import fits
 from training.config import TrainConfig
 from training.finetune import _arguments, finetune, hardware, looks
+from training.resumable import Checkpoints, update_of
 
 BASE = resolve("tiny")
 TOKENIZER = BASE.tokenizer()
@@ -311,3 +313,176 @@ def test_the_fast_attention_is_for_plain_causal_models_on_a_cpu() -> None:
             for name, value in change.items():
                 patch.setattr(model.config, name, value, raising=False)
             assert not fits(model, "cpu", torch.bfloat16), change
+
+
+# Interruptions
+
+
+def checkpoints(folder: Path, said: list[str]) -> Checkpoints:
+    return Checkpoints(folder, 0.0, said.append)
+
+
+def interrupted_at(step: int) -> Callable[..., None]:
+    def look(at: int, _: PreTrainedModel) -> None:
+        if at == step:
+            raise KeyboardInterrupt
+
+    return look
+
+
+DROPOUT = {"lora_rank": 2, "lora_dropout": 0.3, "learning_rate": 1e-2}
+
+
+@pytest.mark.parametrize(
+    "setting", [{}, {"micro_batch_size": 2}, {"batch_size": 2, "micro_batch_size": 2}, DROPOUT]
+)
+@pytest.mark.parametrize("step", [1, 3, 6])
+def test_a_tuning_that_was_interrupted_ends_with_the_weights_of_an_unbroken_one(
+    setting: dict[str, Any], step: int, tmp_path: Path
+) -> None:
+    """In the middle of an epoch and at its border, with accumulation, and with random numbers in every update."""
+    settings = config(eval_every=1, warmup_steps=2, **setting)
+    whole = finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 6).state_dict()
+    said: list[str] = []
+    kept = checkpoints(tmp_path, said)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 6, look=interrupted_at(step), checkpoints=kept)
+    done = update_of(kept.newest())
+    assert done == step - 1
+    steps: list[int] = []
+    seen: list[int] = []
+    resumed = finetune(
+        BASE, rows(UNEVEN), TOKENIZER, settings, 6,
+        look=lambda at, _: seen.append(at), on_step=lambda: steps.append(1), checkpoints=kept,
+    )  # fmt: skip
+    assert largest_difference(whole, resumed.state_dict()) == 0
+    assert len(steps) == 6 and seen == list(range(done + 1 if done else 0, 7))
+    assert not said
+
+
+def test_two_checkpoints_are_kept_and_none_of_them_is_a_pickle(tmp_path: Path) -> None:
+    finetune(BASE, rows(UNEVEN), TOKENIZER, config(), 5, checkpoints=checkpoints(tmp_path, []))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["update-3", "update-4"]
+    for folder in tmp_path.iterdir():
+        assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+
+
+@pytest.mark.parametrize(
+    "damaged", ["tensors.safetensors", "state.json", "trainer_state.json", "sha256.json"]
+)
+@pytest.mark.parametrize("how", ["cut", "changed", "gone"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
+    damaged: str, how: str, tmp_path: Path
+) -> None:
+    whole = tuned(UNEVEN, 5, eval_every=1)
+    said: list[str] = []
+    kept = checkpoints(tmp_path / "fold-0", said)
+    finetune(BASE, rows(UNEVEN), TOKENIZER, config(), 5, checkpoints=kept)
+    file = tmp_path / "fold-0" / "update-4" / damaged
+    content = file.read_bytes()
+    if how == "gone":
+        file.unlink()
+    else:
+        middle = len(content) // 2
+        flipped = bytes([content[middle] ^ 1]) + content[middle + 1 :] if how == "changed" else b""
+        file.write_bytes(content[:middle] + flipped)
+    model = finetune(BASE, rows(UNEVEN), TOKENIZER, config(), 5, checkpoints=kept)
+    found = {"cut": "expected sha256", "changed": "expected sha256", "gone": "no such file"}[how]
+    if damaged == "sha256.json" and how == "cut":
+        found = "can't be read"
+    (line,) = said
+    assert line.startswith("checkpoint update-4 of fold-0 is damaged (") and damaged.split(".")[0] in line
+    assert found in line and line.endswith("): the one before is taken")
+    assert largest_difference(whole, model.state_dict()) == 0
+
+
+def test_ctrl_c_lets_the_update_be_finished_and_saved_and_the_second_one_does_not_wait(
+    tmp_path: Path,
+) -> None:
+    settings = config(eval_every=1, checkpoint_seconds=1000)
+    whole = finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 4).state_dict()
+    kept = Checkpoints(tmp_path, settings.checkpoint_seconds, print)
+    finished: list[int] = []
+
+    def once(step: int, _: PreTrainedModel) -> None:
+        finished.append(step)
+        if step == 2:
+            signal.raise_signal(signal.SIGINT)
+            finished.append(step)  # it was not cut off here
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 4, look=once, checkpoints=kept)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert finished == [0, 1, 2, 2] and [path.name for path in tmp_path.iterdir()] == ["update-2"]
+    resumed = finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 4, checkpoints=kept)
+    assert largest_difference(whole, resumed.state_dict()) == 0
+
+    def twice(step: int, _: PreTrainedModel) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the second one waited")
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(
+            BASE,
+            rows(UNEVEN),
+            TOKENIZER,
+            settings,
+            4,
+            look=twice,
+            checkpoints=checkpoints(tmp_path / "b", []),
+        )
+
+
+def test_ctrl_c_in_the_last_update_loses_nothing(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path, 1000, print)
+
+    def last(step: int, _: PreTrainedModel) -> None:
+        if step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(BASE, rows(UNEVEN), TOKENIZER, config(), 3, look=last, checkpoints=kept)
+    looked: list[int] = []
+    resumed = finetune(
+        BASE, rows(UNEVEN), TOKENIZER, config(), 3, look=lambda at, _: looked.append(at), checkpoints=kept
+    )
+    assert largest_difference(tuned(UNEVEN, 3), resumed.state_dict()) == 0
+    assert not looked
+
+
+# TensorBoard
+
+
+def events(folder: Path) -> dict[str, dict[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return {tag: {e.step: e.value for e in found.Scalars(tag)} for tag in found.Tags()["scalars"]}
+
+
+def test_the_board_shows_losses_and_looks_and_each_update_once(tmp_path: Path) -> None:
+    settings = config(eval_every=2)
+    kept = checkpoints(tmp_path / "checkpoints", [])
+
+    def look(step: int, model: PreTrainedModel) -> dict[str, float]:
+        if step == 4 and not (tmp_path / "again").exists():
+            (tmp_path / "again").touch()
+            raise KeyboardInterrupt
+        return {"bits_per_byte/held_out": step / 10}
+
+    def tune() -> None:
+        finetune(
+            BASE, rows(UNEVEN), TOKENIZER, settings, 6, look=look, checkpoints=kept, board=tmp_path / "board"
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        tune()
+    tune()
+    found = events(tmp_path / "board")
+    assert found["bits_per_byte/held_out"] == pytest.approx({0: 0.0, 2: 0.2, 4: 0.4, 6: 0.6})
+    assert list(found["train/loss"]) == [1, 2, 3, 4, 5, 6]
+    assert found["train/loss"][6] < found["train/loss"][1]
+    assert {"train/learning_rate", "train/grad_norm"} <= set(found)

@@ -14,6 +14,11 @@ from pathlib import Path
 
 import pytest
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 import training.job
 import training.provenance
 from inference.runs import Run
@@ -23,7 +28,7 @@ from training import TrainConfig, train
 KILLS = 20
 
 
-def command(texts: Path, runs: Path) -> list[str]:
+def command(texts: Path, runs: Path, *more: str) -> list[str]:
     found = [
         sys.executable,
         "-m",
@@ -42,12 +47,13 @@ def command(texts: Path, runs: Path) -> list[str]:
         "--originals",
         originals,
         *(p for k, v in settings.items() for p in ("--set", f"{k}={v}")),
+        *more,
     ]
 
 
-def started(texts: Path, runs: Path) -> subprocess.Popen[str]:
+def started(texts: Path, runs: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command(texts, runs),
+        command(texts, runs, *more),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -91,7 +97,8 @@ def test_twenty_random_kills_change_nothing(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "tiny"
     stages = set()
     while kills < KILLS:
-        process = started(texts, tmp_path / "runs")
+        # A checkpoint after each update, so that kills fall into writing them too; the unbroken run wrote none.
+        process = started(texts, tmp_path / "runs", "--set", "checkpoint_seconds=0")
         time.sleep(rng.uniform(begins, takes))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
@@ -102,7 +109,7 @@ def test_twenty_random_kills_change_nothing(tmp_path: Path) -> None:
             assert left(run) == left(tmp_path / "whole" / "tiny")
             finished += 1
             shutil.rmtree(tmp_path / "runs")
-    last = started(texts, tmp_path / "runs")
+    last = started(texts, tmp_path / "runs", "--set", "checkpoint_seconds=0")
     completed(last)
     assert left(run) == left(tmp_path / "whole" / "tiny")
     assert len(stages) > 1, (stages, finished)  # else they all hit the same moment
@@ -169,6 +176,104 @@ def test_what_an_interruption_left_damaged_is_made_again_and_said(
     run = train(settings, existing="resume", report=True, progress=True)
     assert any("step-" in line and "is damaged: the fold is tuned again up to there" in line for line in said)
     assert left(run) == left(few_words_run)
+
+
+@pytest.mark.parametrize("damage", [False, True], ids=["whole", "damaged curve"])
+def test_ctrl_c_in_the_middle_of_a_fold_loses_one_update_at_most(
+    few_words_run: Path,
+    tiny: Callable[..., TrainConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    damage: bool,
+) -> None:
+    settings = tiny(originals=Run.open(few_words_run).config["originals"])
+    work, looks, real = tmp_path / "runs" / ".tiny.partial", [], training.job.token_nll
+    fold = Run.open(few_words_run).held_out["folds"][0]
+    assert len(fold["points"]) > 2
+
+    def counted(*arguments: object, **options: object) -> object:
+        looks.append(1)
+        if len(looks) == len(fold["points"]) + 2:  # the second fold's second look
+            signal.raise_signal(signal.SIGINT)
+        return real(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training.job, "token_nll", counted)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings)
+    curve = work / "folds" / "1" / "curve.json"
+    assert [p["step"] for p in json.loads(curve.read_text())["points"]] == [
+        p["step"] for p in fold["points"][:2]
+    ]
+    (checkpoint,) = (work / "checkpoints" / "fold-1").iterdir()
+    assert checkpoint.name == f"update-{fold['points'][1]['step']}"
+    if damage:
+        cut(curve)
+    before = len(looks)
+    run = train(settings, existing="resume", report=True)
+    assert left(run) == left(few_words_run)
+    assert not (run / "checkpoints").exists()
+    again = 0 if damage else 2
+    measured = (
+        len(fold["points"]) * 2 - again + 1 + 4 * 3
+    )  # two folds, the control, and what is measured beside
+    assert len(looks) - before == measured
+
+
+def test_the_board_is_one_switch(
+    few_words_run: Path, tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny(originals=Run.open(few_words_run).config["originals"], tensorboard=True)
+    run = train(settings, report=True)
+    boards = {path.name: list(path.glob("events.*")) for path in (run / "tensorboard").iterdir()}
+    assert set(boards) == {"fold-0", "fold-1", "fold-2", "model", "control"}
+    assert all(boards.values())
+    assert left(run) == left(few_words_run)
+    monkeypatch.setattr(training.job, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match="tensorboard: is not installed; pip install tensorboard"):
+        train(settings, existing="overwrite")
+    assert left(run) == left(few_words_run)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(resource is None, reason="needs a limit on file sizes, which this system has not")
+@pytest.mark.parametrize("allowed", [20_000, 3_000_000], ids=["weights", "checkpoint"])
+def test_a_disk_that_takes_no_more_is_one_message_and_afterwards_the_run_goes_on(
+    allowed: int, few_words_run: Path, tmp_path: Path
+) -> None:
+    """Files of more than so many bytes are refused, as by a full disk: by Python, and by the libraries that are not Python."""
+    whole = Run.open(few_words_run)
+    size = (few_words_run / "model" / "model.safetensors").stat().st_size
+    assert 20_000 < size < 3_000_000 < 3 * size  # a checkpoint has two moments beside the weights
+    texts = Path(whole.config["originals"])
+    every = ("--set", "checkpoint_seconds=0")
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, allowed))
+
+    refused = subprocess.run(
+        command(texts, tmp_path / "runs", *every),
+        cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=limit,
+    )  # fmt: skip
+    assert refused.returncode == 2, refused.stderr
+    assert (
+        "error: file too large: check the path and its permissions, or choose another folder"
+        in refused.stderr
+    )
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "runs" / "tiny").exists()
+    completed(started(texts, tmp_path / "runs", *every))
+    assert left(tmp_path / "runs" / "tiny") == left(few_words_run)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_samples_that_the_disk_has_no_room_for_are_one_message(
+    few_words_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from inference.__main__ import main
+
+    assert main(["generate", str(few_words_run), "--max-new-tokens", "4", "--out", "/dev/full"]) == 2
+    said = capsys.readouterr().err
+    assert "no space left on device" in said and "free some space" in said
 
 
 def steps_of(run: Path, fold: int) -> int:

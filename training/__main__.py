@@ -85,8 +85,10 @@ def main(arguments: list[str] | None = None) -> int:
             "base-eval": _base_eval,
             "style": _style,
         }[options.command](options)
-    except (ValueError, OSError) as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
+    except Exception as error:
+        if (said := explained(error)) is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         again = (

@@ -87,6 +87,12 @@ class TrainConfig:
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, about a third slower."""
 
+    checkpoint_seconds: float = 60.0
+    """Seconds of tuning between two checkpoints that an interrupted run goes on from; 0 writes one after each update."""
+
+    tensorboard: bool = False
+    """Write losses and held-out curves for TensorBoard into the run's tensorboard/ folder."""
+
     samples: int = 8
     """Texts drawn from the final model for the report, and as many from the base for the floor."""
 
@@ -176,6 +182,7 @@ _RULES: list[Rule] = [
     ("lora_rank", "from 0 to 4096", lambda v: 0 <= v <= 4096),
     ("lora_alpha", "above 0", lambda v: 0 < v <= 10**6),
     ("lora_dropout", "from 0 to below 1", lambda v: 0 <= v < 1),
+    ("checkpoint_seconds", "from 0 to 1000000", lambda v: 0 <= v <= 10**6),
     ("samples", "from 1 to 100000", lambda v: 1 <= v <= 10**5),
     ("samples_per_fold", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("samples_control", "from 0 to 100000", lambda v: 0 <= v <= 10**5),

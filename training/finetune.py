@@ -1,14 +1,15 @@
 """One tuning of one model: transformers' Trainer at a constant rate, with a look at the live model on the way.
 
 The same function runs a fold and the final refit. Decides nothing: which texts, how many steps and what to measure
-come from the caller. Writes no files.
+come from the caller. Writes no files but checkpoints, where it is told to.
 """
 
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,21 +24,24 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.integrations import TensorBoardCallback
 
 from data.bases import Base
 from data.dataset import IGNORE
 from inference.checkpoints import DTYPES, best_device, best_dtype, load_weights
 from training.attention import attention, fits
 from training.config import TrainConfig
+from training.resumable import Checkpoints, ResumableTrainer, SaveInTime, polite, update_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from torch.utils.tensorboard import SummaryWriter
 
 DIVERGED = 2.0
 """Loss, as a multiple of what guessing among the vocabulary costs, from which a training is given up."""
 
-Look = Callable[[int, PreTrainedModel], None]
-"""Called with the number of updates done and the live model, in evaluation of full precision."""
+Look = Callable[[int, PreTrainedModel], Mapping[str, float] | None]
+"""Called with the number of updates done and the live model, in evaluation of full precision; what it returns goes to the board."""
 
 
 def hardware(config: TrainConfig) -> tuple[str, torch.dtype]:
@@ -59,13 +63,17 @@ def finetune(
     steps: int,
     *,
     look: Look | None = None,
-    on_step: Callable[[], object] | None = None,
+    on_step: Callable[[], object] = lambda: None,
+    checkpoints: Checkpoints | None = None,
+    board: Path | None = None,
 ) -> PreTrainedModel:
     """A copy of ``base`` after ``steps`` updates on ``rows`` (input_ids, labels); adapters are merged.
 
-    ``look`` is called at the steps that `looks` gives, before the first update too; ``on_step`` after each. Same base,
-    rows, configuration and machine: same weights. AdamW (Loshchilov & Hutter 2019); the loss is the mean over the
-    labels of the whole update, so accumulation changes nothing (transformers PR 34191).
+    ``look`` is called at the steps that `looks` gives, before the first update too; ``on_step`` after each. With
+    ``checkpoints`` the newest of them is gone on from, and looks up to there are not taken again; Ctrl-C lets the update be
+    finished and saved. ``board`` is a folder for TensorBoard's files: loss, rate and norm of every update, and the looks.
+    Same base, rows, configuration and machine: same weights. AdamW (Loshchilov & Hutter 2019); the loss is the mean over
+    the labels of the whole update, so accumulation changes nothing (transformers PR 34191).
     """
     # Before the adapters are made: their first weights are random too.
     set_seed(config.seed)
@@ -78,19 +86,35 @@ def finetune(
     if config.lora_rank:
         model = _with_adapters(model, config)
     fast = not config.lora_rank and fits(model, device, dtype)
+    begun = checkpoints.newest() if checkpoints else None
+    for _ in range(update_of(begun)):
+        on_step()
     with (
         attention(model, "blocked") if fast else nullcontext(),
         tempfile.TemporaryDirectory() as folder,  # the Trainer makes its folder even if it saves nothing
+        polite() if checkpoints else nullcontext(lambda: False) as asked,
     ):
-        trainer = Trainer(
-            model=model,
-            args=_arguments(config, steps, device, dtype, folder),
-            train_dataset=rows,
-            data_collator=collator(tokenizer),
-            callbacks=[_Looker(looks(config, steps), look, on_step)],
-        )
+        writer = _writer(board, update_of(begun)) if board else None
+        callbacks: list[TrainerCallback] = [_Looker(looks(config, steps), look, on_step, writer)]
+        options: dict[str, Any] = {
+            "model": model,
+            "args": _arguments(config, steps, device, dtype, folder),
+            "train_dataset": rows,
+            "data_collator": collator(tokenizer),
+            "callbacks": callbacks,
+        }
+        if checkpoints:
+            callbacks.append(SaveInTime(checkpoints.seconds, asked))
+        if writer:
+            callbacks.append(TensorBoardCallback(writer))  # closes it as well
+        trainer = ResumableTrainer(checkpoints, **options) if checkpoints else Trainer(**options)
         trainer.remove_callback(PrinterCallback)  # it would print the totals of every fold
-        trainer.train()
+        if update_of(begun) < steps:
+            trainer.train(resume_from_checkpoint=str(begun) if begun else None)
+        else:  # interrupted after the last update
+            trainer._load_from_checkpoint(str(begun))
+        if asked():
+            raise KeyboardInterrupt
     trained: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if config.lora_rank:
         trained = trained.merge_and_unload()  # type: ignore[operator]  # peft's model, not typed as one
@@ -123,6 +147,13 @@ def _arguments(
         disable_tqdm=True,
         dataloader_pin_memory=device == "cuda",
     )
+
+
+def _writer(board: Path, done: int) -> "SummaryWriter":
+    """TensorBoard's files; what an interrupted attempt wrote after ``done`` updates is measured again and no longer shown."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(board), purge_step=done + 1 if done else None)
 
 
 def _with_adapters(model: PreTrainedModel, config: TrainConfig) -> Any:
@@ -166,19 +197,25 @@ def looks(config: TrainConfig, steps: int) -> set[int]:
 
 
 class _Looker(TrainerCallback):
-    def __init__(self, at: set[int], look: Look | None, on_step: Callable[[], object] | None) -> None:
-        self.at, self.look, self.on_step = at, look, on_step
+    def __init__(
+        self,
+        at: set[int],
+        look: Look | None,
+        on_step: Callable[[], object],
+        writer: "SummaryWriter | None",
+    ) -> None:
+        self.at, self.look, self.on_step, self.writer = at, look, on_step, writer
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._look(0, kwargs["model"])
+        if state.global_step == 0:
+            self._look(0, kwargs["model"])
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self.on_step:
-            self.on_step()
+        self.on_step()
         if state.global_step in self.at:
             self._look(state.global_step, kwargs["model"])
 
@@ -205,7 +242,10 @@ class _Looker(TrainerCallback):
                 attention(model, "sdpa") if model.config._attn_implementation == "blocked" else nullcontext()
             )
             with _own_forward(model), exact:
-                self.look(step, model)
+                figures = self.look(step, model)
+            if self.writer:
+                for name, value in (figures or {}).items():
+                    self.writer.add_scalar(name, value, step)
 
 
 @contextmanager

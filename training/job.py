@@ -1,16 +1,17 @@
 """A whole training run: hold each original out, choose the steps, refit on all, write the run directory.
 
 Everything is written to a hidden folder beside the target and moved there when it is complete, so an interrupted run
-leaves no half of one; what its folds measured is kept and used by the next attempt. Drawing and scoring samples is
+leaves no half of one; what it had done is kept (`training.kept`) and used by the next attempt. Drawing and scoring samples is
 inference's part; ``report=True`` calls it before the run is moved into place.
 """
 
-import json
+import dataclasses
 import random
 import shutil
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ from training.card import model_card
 from training.choosing import Choice, Curve, Point, choose_steps
 from training.config import TrainConfig
 from training.current import finished, run_folder
-from training.finetune import finetune, hardware, looks
+from training.finetune import Look, finetune, hardware, looks
+from training.kept import Kept
+from training.resumable import Checkpoints
 
 SNAPSHOTS_AT_MOST = 4 * 2**30
 """Bytes that the folds' weights, kept at every point of their curves until the steps are chosen, may take on the disk. Above,
@@ -56,6 +59,8 @@ def train(
     ``report`` also draws and scores samples and writes report.html. ``progress`` prints what happens and how long
     it takes.
     """
+    if config.tensorboard and find_spec("tensorboard") is None:
+        raise ValueError("tensorboard: is not installed; pip install tensorboard, or set tensorboard: false")
     originals = load_originals(config.originals)
     base = resolve(config.base, config.base_revision)
     target = run_folder(config)
@@ -75,15 +80,14 @@ def train(
     try:
         job.run()
     except ValueError:
-        if not any(job.work.glob("folds/*/curve.json")):  # nothing that could be resumed
+        if not job.kept.worth_resuming(job.horizon):
             shutil.rmtree(job.work)
         raise
     if report:
         from inference.report import write_report
 
         write_report(job.work, progress=progress)
-    for left in ("seconds", "weights.json"):  # provenance.json has what is worth keeping
-        (job.work / left).unlink()
+    job.kept.forget()
     atomic.replace_folder(job.work, target)
     return target
 
@@ -120,11 +124,15 @@ class _Job:
     base: Base
     work: Path
     progress: bool
-    _clock: list[float] = field(default_factory=list)  # when seconds were last written down
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What an interrupted attempt left."""
+        return Kept(self.work, self._say)
 
     def run(self) -> None:
         """Write the training half of the run directory into ``work``."""
-        self._spend()
+        self.kept.spend()
         config, tokenizer = self.config, self.base.tokenizer()
         device, dtype = hardware(config)
         context = config.context or self.base.context()
@@ -158,86 +166,39 @@ class _Job:
             for fold, fold_steps in zip(plan, self._fold_steps(choice), strict=bool(plan)):
                 self._save_fold(fold, fold_steps, tokenizer, context)
             beside = self._beside(plan, tokenizer, context)
-        self._tune(self.originals, self.work / "model", "final model", steps, tokenizer, context)
+        self._tune(self.originals, self.work / "model", "model", steps, tokenizer, context)
         self._write_folds(curves, choice, steps, self._control(steps, tokenizer, context), beside)
         record = provenance.describe(
             config, self.originals, self.base, device, str(dtype).removeprefix("torch.")
         )
         record["control"] = [{"name": o.name, "sha256": o.sha256} for o in self._control_texts]
         record["model"] = {"sha256": Base("", self.work / "model").sha256()}
-        record["seconds"] = {"train": self._spend()}
+        record["seconds"] = {"train": self.kept.spend()}
         atomic.write_json(self.work / "provenance.json", record)
         card = model_card(config, record, Run.open(self.work).held_out)
         atomic.write_text(self.work / "model" / "README.md", card)
 
-    def _spend(self) -> float:
-        """Seconds of training so far, those of interrupted attempts included; written down at every call."""
-        file, now = self.work / "seconds", time.perf_counter()
-        spent = float(file.read_text("utf-8")) if file.exists() else 0.0
-        spent += now - self._clock.pop() if self._clock else 0.0
-        self._clock.append(now)
-        atomic.write_text(file, f"{spent:.2f}")
-        return round(spent, 2)
-
     @property
-    def _horizon(self) -> int:
+    def horizon(self) -> int:
         """Updates of each fold: up to the most that can be chosen, and to what the user set."""
         return max(self.config.max_steps, self.config.steps or 0)
 
     def _measure(self, plan: Sequence[Fold], tokenizer: Any, context: int) -> list[Curve]:
-        """The curve of every fold; those of an interrupted attempt are read back."""
+        """The curve of every fold; those of an interrupted attempt are read back, and gone on with."""
         curves = []
-        with self._bar(len(plan) * self._horizon, "holding out") as bar:
+        with self._bar(len(plan) * self.horizon, "holding out") as bar:
             for fold in plan:
-                path = self.work / "folds" / str(fold.index) / "curve.json"
-                if (kept := self._kept_curve(path)) is not None:
-                    curves.append(kept)
-                    bar.update(self._horizon)
-                    continue
                 bar.set_description(f"holding out {fold.index + 1}/{len(plan)}")
-                curve = self._curve(fold, tokenizer, context, bar)
-                atomic.write_json(path, curve.to_dict())
-                self._spend()
-                curves.append(curve)
+                kept = self.kept.curve(fold.index)
+                if kept is not None and kept.points[-1].step == self.horizon:
+                    curves.append(kept)
+                    bar.update(self.horizon)
+                    continue
+                curves.append(self._curve(fold, kept, tokenizer, context, bar))
+                self.kept.spend()
         return curves
 
-    def _kept_curve(self, path: Path) -> Curve | None:
-        """The curve that an interrupted attempt left, if it is whole."""
-        try:
-            return Curve.from_dict(json.loads(path.read_text("utf-8")))
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError):
-            self._say(f"{path.name} of fold {path.parent.name} is damaged: the fold is measured again")
-            return None
-
-    def _kept_model(self, folder: Path) -> bool:
-        """Whether an interrupted attempt left the model in ``folder``, and its weights are what they were."""
-        expected = self._weights.get(str(folder.relative_to(self.work)))
-        if expected is None or not (folder / "config.json").exists():
-            return False
-        if Base("", folder).sha256() == expected:
-            return True
-        self._say(f"the weights in {folder.relative_to(self.work)} are damaged: they are tuned again")
-        return False
-
-    def _kept_snapshot(self, snapshot: Path) -> PreTrainedModel | None:
-        """The weights of a fold at one of its looks, if they were kept and are whole."""
-        if not snapshot.exists():
-            return None
-        try:
-            return load_weights(Base(snapshot.name, snapshot))
-        except ValueError:
-            self._say(f"{snapshot.relative_to(self.work)} is damaged: the fold is tuned again up to there")
-            return None
-
-    @property
-    def _weights(self) -> dict[str, str]:
-        """sha256 of the weights in every folder that is finished."""
-        file = self.work / "weights.json"
-        return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
-
-    def _curve(self, fold: Fold, tokenizer: Any, context: int, bar: "tqdm[Any]") -> Curve:
+    def _curve(self, fold: Fold, kept: Curve | None, tokenizer: Any, context: int, bar: "tqdm[Any]") -> Curve:
         rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
         # As many trained texts as held-out ones, the next in turn: over leave-one-out folds both mean curves then show
         # the same texts, each once, at half the cost of measuring all.
@@ -245,31 +206,56 @@ class _Job:
         trained = sorted(fold.train, key=lambda i: (i < last, i))[: len(fold.held_out)]
         texts = [self.originals[i].text for i in (*trained, *fold.held_out)]
         split = len(trained)
-        points: list[Point] = []
+        label = f"fold-{fold.index}"
+        if kept is None:  # checkpoints are of no use without the looks before them
+            self.kept.clear(label)
+        names = tuple(self.originals[i].name for i in fold.held_out)
+        curve = kept or Curve(fold.index, names, ())
 
-        def look(step: int, model: PreTrainedModel) -> None:
+        def look(step: int, model: PreTrainedModel) -> dict[str, float]:
+            nonlocal curve
             nlls = token_nll(texts, model, tokenizer, context)
-            train, held_out = summarise(texts[:split], nlls[:split]), summarise(texts[split:], nlls[split:])
-            points.append(Point(step, train["bits_per_byte"], held_out["bits_per_byte"]))
+            of_trained, of_held_out = (
+                summarise(texts[:split], nlls[:split]),
+                summarise(texts[split:], nlls[split:]),
+            )
+            point = Point(step, of_trained["bits_per_byte"], of_held_out["bits_per_byte"])
             if step and self._keeps_snapshots:
-                model.save_pretrained(self._snapshot(fold, step))
+                model.save_pretrained(self.kept.snapshot(fold.index, step))
+            curve = dataclasses.replace(curve, points=(*(p for p in curve.points if p.step < step), point))
+            atomic.write_json(self.kept.fold(fold.index) / "curve.json", curve.to_dict())
+            return {"bits_per_byte/trained": point.train, "bits_per_byte/held_out": point.held_out}
 
-        finetune(self.base, rows, tokenizer, self.config, self._horizon, look=look, on_step=bar.update)
-        return Curve(fold.index, tuple(self.originals[i].name for i in fold.held_out), tuple(points))
+        self._finetune(label, rows, tokenizer, self.horizon, bar, look)
+        self.kept.clear(label)
+        return curve
+
+    def _finetune(
+        self, label: str, rows: Any, tokenizer: Any, steps: int, bar: "tqdm[Any]", look: Look | None = None
+    ) -> PreTrainedModel:
+        """One tuning, gone on with where an interrupted attempt left it."""
+        return finetune(
+            self.base,
+            rows,
+            tokenizer,
+            self.config,
+            steps,
+            look=look,
+            on_step=bar.update,
+            checkpoints=Checkpoints(self.kept.checkpoints(label), self.config.checkpoint_seconds, self._say),
+            board=self.work / "tensorboard" / label if self.config.tensorboard else None,
+        )
 
     @property
     def _keeps_snapshots(self) -> bool:
         """Whether every point's weights may lie on the disk until the steps are chosen: for small models only."""
-        points = len(folds(self.originals, self.config.seed)) * len(looks(self.config, self._horizon))
+        points = len(folds(self.originals, self.config.seed)) * len(looks(self.config, self.horizon))
         all_folds = points * 2 * self.base.weight_bytes()  # float32 of bfloat16 files
         return (
             bool(self.config.samples_per_fold)
             and not self.config.lora_rank
             and all_folds <= SNAPSHOTS_AT_MOST
         )
-
-    def _snapshot(self, fold: Fold, step: int) -> Path:
-        return self.work / "folds" / str(fold.index) / f"step-{step}"
 
     def _fold_steps(self, choice: Choice | None) -> Sequence[int]:
         if choice is None:
@@ -311,15 +297,16 @@ class _Job:
 
         Where no snapshot was kept the fold is tuned again up to there, which gives the same weights.
         """
-        folder = self.work / "folds" / str(fold.index)
-        if self._kept_model(folder / "model"):
+        folder = self.kept.fold(fold.index)
+        if self.kept.model(folder / "model"):
             return
-        model = self._kept_snapshot(self._snapshot(fold, steps))
+        model, label = self.kept.weights_at(fold.index, steps), f"fold-{fold.index}-model"
         if model is None:
             rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
             with self._bar(steps, f"fold model {fold.index + 1}") as bar:
-                model = finetune(self.base, rows, tokenizer, self.config, steps, on_step=bar.update)
+                model = self._finetune(label, rows, tokenizer, steps, bar)
         self._save(model, tokenizer, folder / "model")
+        self.kept.clear(label)
         for left in folder.glob("step-*"):
             shutil.rmtree(left)
 
@@ -336,7 +323,7 @@ class _Job:
         base, found = load_weights(self.base), []
         for fold in plan:
             texts = [self.originals[i].text for i in fold.held_out]
-            tuned = load_weights(Base("", self.work / "folds" / str(fold.index) / "model"))
+            tuned = load_weights(Base("", self.kept.fold(fold.index) / "model"))
             both = {label: figures(model, texts) for label, model in (("base", base), ("tuned", tuned))}
             found.append(
                 {
@@ -369,12 +356,13 @@ class _Job:
     def _tune(
         self, texts: Sequence[Original], folder: Path, label: str, steps: int, tokenizer: Any, context: int
     ) -> None:
-        if self._kept_model(folder):
+        if self.kept.model(folder):
             return
         rows = build_dataset(texts, tokenizer, context=context)["train"]
         with self._bar(steps, label) as bar:
-            model = finetune(self.base, rows, tokenizer, self.config, steps, on_step=bar.update)
+            model = self._finetune(label, rows, tokenizer, steps, bar)
         self._save(model, tokenizer, folder)
+        self.kept.clear(label)
 
     def _save(self, model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
         opening, end = special_ids(tokenizer)
@@ -403,8 +391,7 @@ class _Job:
         for file in partial.iterdir():
             file.chmod(0o644)  # safetensors makes private files; a model is meant to be passed on
         atomic.replace_folder(partial, folder)
-        name = str(folder.relative_to(self.work))
-        atomic.write_json(self.work / "weights.json", {**self._weights, name: Base("", folder).sha256()})
+        self.kept.finished(folder)
 
     def _announce(self, choice: Choice | None, steps: int) -> None:
         if choice is None:

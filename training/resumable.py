@@ -1,0 +1,197 @@
+"""transformers' Trainer with checkpoints that are whole or absent, and hold no pickle as its own do.
+
+A tuning that was interrupted goes on with the same order of texts, rates and random numbers, and ends on the same machine with
+the weights of an unbroken one. Does not know what is tuned; `training.finetune` does.
+"""
+
+import hashlib
+import json
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from data import atomic
+
+KEPT = 2
+"""Checkpoints of a tuning that lie on the disk: the newest, and the one before for when that is damaged."""
+
+_TENSORS, _STATE, _TRAINER, _HASHES = (
+    "tensors.safetensors",
+    "state.json",
+    "trainer_state.json",  # the name that the Trainer looks for
+    "sha256.json",
+)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Those of one tuning, in ``folder``: one every ``seconds`` (0: after each update). ``say`` is told what is damaged."""
+
+    folder: Path
+    seconds: float
+    say: Callable[[str], None]
+
+    def newest(self) -> Path | None:
+        """The newest one whose files are what was written."""
+        for path in sorted(self.folder.glob("update-*"), key=update_of, reverse=True):
+            damage = _damage(path)
+            if damage is None:
+                return path
+            self.say(
+                f"checkpoint {path.name} of {self.folder.name} is damaged ({damage}): the one before is taken"
+            )
+        return None
+
+    def write(self, update: int, tensors: dict[str, torch.Tensor], state: Any, trainer: TrainerState) -> None:
+        """Write that of ``update``; older ones than the one before are removed."""
+        partial = self.folder / "partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_file(tensors, partial / _TENSORS)
+        (partial / _STATE).write_text(json.dumps(state), "utf-8")
+        trainer.save_to_json(str(partial / _TRAINER))
+        (partial / _HASHES).write_text(
+            json.dumps({name: _sha256(partial / name) for name in (_TENSORS, _STATE, _TRAINER)}), "utf-8"
+        )
+        atomic.replace_folder(partial, self.folder / f"update-{update}")
+        for old in sorted(self.folder.glob("update-*"), key=update_of)[:-KEPT]:
+            shutil.rmtree(old)
+
+
+def update_of(checkpoint: Path | None) -> int:
+    """Updates that were done when ``checkpoint`` was written; 0 without one."""
+    return int(checkpoint.name.removeprefix("update-")) if checkpoint else 0
+
+
+class ResumableTrainer(Trainer):
+    """Writes to ``checkpoints`` where the Trainer would save, and reads from there; on one process, without a grad scaler."""
+
+    def __init__(self, checkpoints: Checkpoints, **options: Any) -> None:
+        super().__init__(**options)
+        self.checkpoints = checkpoints
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        optimizer = self.optimizer.state_dict()  # type: ignore[union-attr]  # it is there once training goes on
+        tensors = {f"model.{name}": p.detach() for name, p in _trained(self.model).items()}
+        tensors |= {
+            f"optimizer.{i}.{key}": torch.as_tensor(value)
+            for i, values in optimizer["state"].items()
+            for key, value in values.items()
+        }
+        tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        state = {"groups": optimizer["param_groups"], "scheduler": self.lr_scheduler.state_dict()}  # type: ignore[union-attr]
+        self.checkpoints.write(
+            self.state.global_step,
+            {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
+            state,
+            self.state,
+        )
+
+    @torch.no_grad()
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        tensors = load_file(Path(resume_from_checkpoint) / _TENSORS)
+        for name, parameter in _trained(self.model if model is None else model).items():
+            parameter.copy_(tensors[f"model.{name}"])
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        tensors = load_file(Path(checkpoint) / _TENSORS)
+        state = json.loads((Path(checkpoint) / _STATE).read_text("utf-8"))
+        of: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "optimizer":
+                i, _, key = rest.partition(".")
+                of.setdefault(int(i), {})[key] = tensor
+        assert self.optimizer is not None and self.lr_scheduler is not None
+        self.optimizer.load_state_dict({"state": of, "param_groups": state["groups"]})
+        self.lr_scheduler.load_state_dict(state["scheduler"])
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        tensors = load_file(Path(checkpoint) / _TENSORS)
+        torch.set_rng_state(tensors["random.cpu"])
+        if torch.cuda.is_available() and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+
+
+class SaveInTime(TrainerCallback):
+    """Asks for a checkpoint every so many seconds, and for one and the end when ``asked`` says that somebody wants out."""
+
+    def __init__(self, seconds: float, asked: Callable[[], bool]) -> None:
+        self.seconds, self.asked = seconds, asked
+        self.last = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.asked():
+            control.should_save = control.should_training_stop = True
+        elif time.monotonic() - self.last >= self.seconds and state.global_step < state.max_steps:
+            control.should_save = True
+            self.last = time.monotonic()
+
+
+@contextmanager
+def polite() -> Iterator[Callable[[], bool]]:
+    """Meanwhile Ctrl-C, and SIGTERM where the program handles it, only asks: the update is finished and saved first.
+
+    Gives a function that says whether somebody asked. Whoever asks a second time is not kept waiting. Outside the main
+    thread, where Python lets nobody handle signals, nothing changes.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(number)):
+                before[number] = signal.signal(number, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _trained(model: Any) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What of ``checkpoint`` is not as it was written; None if it is whole."""
+    try:
+        hashes = json.loads((checkpoint / _HASHES).read_text("utf-8"))
+        for name in (_TENSORS, _STATE, _TRAINER):
+            if (found := _sha256(checkpoint / name)) != hashes[name]:
+                return f"{name}: expected sha256 {hashes[name]}, found {found}"
+    except OSError as error:
+        return f"{Path(str(error.filename)).name}: {(error.strerror or '').lower()}"
+    except (ValueError, KeyError, TypeError):
+        return f"{_HASHES} can't be read"
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
