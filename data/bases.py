@@ -76,6 +76,11 @@ class Base:
         stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
         return _digest(stamps)
 
+    def mismatch(self, expected: str) -> str | None:
+        """What `sha256` is instead of ``expected``, in words; None where it is that."""
+        found = self.sha256()
+        return None if found == expected else f"expected sha256 {expected[:12]}, found {found[:12]}"
+
 
 @cache
 def _digest(stamps: tuple[tuple[str, int, int], ...]) -> str:

@@ -5,8 +5,10 @@ originals: near-duplicates and long shared spans, which would make a held-out fi
 refuse anything; loading has done that already.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -94,16 +96,17 @@ def check(originals: Sequence[Original], tokenizer: Any, context: int) -> Check:
 def oddities(originals: Sequence[Original], tokenizer: Any, context: int, english_base: bool) -> list[str]:
     """What is unusual about ``originals`` and works all the same, a sentence each; ``english_base`` is one that knows no more."""
     found = []
+    lengths = sorted(original.words for original in originals)
     for original in originals:
-        others = sorted(other.words for other in originals if other is not original)
+        usual = _middle_without(lengths, original.words)
         tokens = len(encode(original.text, tokenizer))
         if original.words < FEW_WORDS:
             count = "1 word" if original.words == 1 else f"{original.words} words"
             found.append(f"{original.name} has {count}: there is little to learn from it")
-        if others and original.words >= MANY_TIMES * others[len(others) // 2]:
+        if len(lengths) > 1 and original.words >= MANY_TIMES * usual:
             found.append(
-                f"{original.name} has {original.words:,} words and the others about {others[len(others) // 2]:,}: most of what is "
-                "learned will be its manner"
+                f"{original.name} has {original.words:,} words and the others about {usual:,}: most of what is learned will be its "
+                "manner"
             )
         if tokens + 2 > context:  # opening and end
             found.append(
@@ -124,12 +127,21 @@ def oddities(originals: Sequence[Original], tokenizer: Any, context: int, englis
     return found
 
 
+def _middle_without(lengths: Sequence[int], one: int) -> int:
+    """The middle (the upper of two) of sorted ``lengths`` without ``one`` of them; 0 where nothing else is left."""
+    middle = (len(lengths) - 1) // 2
+    if bisect_left(lengths, one) <= middle:  # it stood at or before it: the others move up
+        middle += 1
+    return lengths[middle] if middle < len(lengths) else 0
+
+
 def reads_as_english(text: str) -> bool:
     """Whether a tenth of the words are among the commonest of English; true of a text too short to tell."""
     words = [word.strip(".,;:!?\"“”‘’'()—–").casefold() for word in text.split()]
     return len(words) < FEW_WORDS or sum(word in _COMMON for word in words) >= len(words) / 10
 
 
+@lru_cache(maxsize=4096)  # the check and the notes on what is odd both ask
 def overlap(a: Original, b: Original) -> Overlap:
     """How much text two originals share, case folded."""
     first, second = a.text.casefold().split(), b.text.casefold().split()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data.atomic import explained
+from inference.exports import FORMATS, export, format_of
 
 FIELDS = ("name", "occupation", "place", "meets", "keywords", "length")
 
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--max-new-tokens", type=int)
     generate.add_argument(
         "--format",
-        choices=("text", "markdown", "json", "csv"),
+        choices=FORMATS,
         help="json: one object a line (default: what the ending of --out says, else text)",
     )
     generate.add_argument(
@@ -93,7 +94,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _generate(options: argparse.Namespace) -> None:
     from data import atomic
-    from inference.exports import export, format_of
     from inference.sampling import generate
 
     form = format_of(options.out, options.format)  # before anything is drawn

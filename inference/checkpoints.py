@@ -110,10 +110,9 @@ def load_weights(base: Base, dtype: torch.dtype = torch.float32) -> PreTrainedMo
     transformers_logging.disable_progress_bar()  # two seconds at most for what is loaded here; a bar is only noise
     if base.untrained:
         return _untrained(base, dtype)
-    if base.id == "embedded" and base.sha256() != EMBEDDED_SHA256:
+    if base.id == "embedded" and (difference := base.mismatch(EMBEDDED_SHA256)):
         raise ValueError(
-            f"the base that ships, {base.path}, is damaged: expected sha256 {EMBEDDED_SHA256[:12]}, found {base.sha256()[:12]}. Get "
-            "it back with: git checkout data/base"
+            f"the base that ships, {base.path}, is damaged: {difference}. Get it back with: git checkout data/base"
         )
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(

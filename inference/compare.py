@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.runs import Run
-from inference.summary import read_metrics
+from inference.summary import ended, mean_of, number, read_metrics
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,14 @@ def _notes(runs: Sequence[Run], found: Sequence[dict[str, Any]]) -> list[str]:
 
 def _shown(read: Callable[[dict[str, Any]], Any], metrics: dict[str, Any]) -> str:
     value = read(metrics)
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return "-" if value is None else str(value)
-
-
-def _crossed(metrics: dict[str, Any]) -> float | None:
-    rows = metrics["cross_fitted"]
-    return sum(row["style_samples"] for row in rows) / len(rows) if rows else None
+    return number(value, 3) if isinstance(value, float | None) else str(value)
 
 
 FIGURES: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     ("updates", lambda m: m["chosen_steps"]),
     ("held out, base", lambda m: m["held_out"]["bits_per_byte_base"]),
     ("held out, tuned", lambda m: m["held_out"]["bits_per_byte_tuned"]),
-    ("style, unseen original", _crossed),
+    ("style, unseen original", lambda m: mean_of(m["cross_fitted"], "style_samples")),
     ("style", lambda m: m["samples"]["style"]["mean"]),
     ("stylometry", lambda m: m["samples"]["stylometry"]["mean"]),
     ("similarity", lambda m: m["samples"]["similarity"]["mean"]),
@@ -83,7 +76,7 @@ FIGURES: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     ("new 4-grams, least", lambda m: m["samples"]["novelty_4gram_equal"]["min"]),
     ("recalled tokens, most", lambda m: max(m["recalled"]["tuned"])),
     ("repetition", lambda m: m["samples"]["repetition"]["mean"]),
-    ("ended", lambda m: f"{m['samples']['ended_by_eos'] * m['samples']['n']:.0f}/{m['samples']['n']}"),
+    ("ended", lambda m: f"{ended(m['samples'])}/{m['samples']['n']}"),
     ("verdict", lambda m: m["verdict"]),
     ("verdict of the control", lambda m: m["control"] and m["control"]["verdict"]),
     ("verdict of the base", lambda m: m["base"]["verdict"]),

@@ -1,12 +1,17 @@
-"""Samples as files that other programs open: plain text, Markdown, JSON lines, a table. Draws and scores nothing."""
+"""Samples as files that other programs open: plain text, Markdown, JSON lines, a table. Draws and scores nothing.
+
+Imports nothing heavy: the command line asks for the formats before anything is drawn.
+"""
 
 import csv
 import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from inference.sampling import Sample
+if TYPE_CHECKING:
+    from inference.sampling import Sample
 
 FORMATS = ("text", "markdown", "json", "csv")
 
@@ -27,7 +32,7 @@ def format_of(path: Path | None, asked: str | None) -> str:
     return BY_ENDING[path.suffix.lower()]
 
 
-def export(samples: Sequence[Sample], form: str) -> str:
+def export(samples: Sequence["Sample"], form: str) -> str:
     """``samples`` in one of `FORMATS`. JSON: one object a line, as samples.jsonl has them. CSV: one row a sample, its brief and
     scores in columns, as spreadsheets read it."""
     if form == "json":
@@ -39,15 +44,15 @@ def export(samples: Sequence[Sample], form: str) -> str:
     return "\n\n* * *\n\n".join(sample.text for sample in samples) + "\n"
 
 
-def _csv(samples: Sequence[Sample]) -> str:
+def _csv(samples: Sequence["Sample"]) -> str:
     rows = [
         {
-            **{f"brief_{key}": value for key, value in sample.brief.to_dict().items()},
+            **{f"brief_{key}": _no_formula(value) for key, value in sample.brief.to_dict().items()},
             "seed": sample.seed,
             "index": sample.index,
             "ended_by_eos": sample.ended_by_eos,
             "tokens": sample.tokens,
-            **sample.scores,
+            **{key: _no_formula(value) for key, value in sample.scores.items()},
             "text": _no_formula(sample.text),
         }
         for sample in samples
@@ -60,12 +65,12 @@ def _csv(samples: Sequence[Sample]) -> str:
     return file.getvalue()
 
 
-def _no_formula(text: str) -> str:
+def _no_formula(value: Any) -> Any:
     """A spreadsheet runs what begins like a formula; an apostrophe before it makes it a text."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")) else value
 
 
-def _markdown(number: int, sample: Sample) -> str:
+def _markdown(number: int, sample: "Sample") -> str:
     brief = "; ".join(f"{key}: {value}" for key, value in sample.brief.to_dict().items())
     head = f"## {number}\n\n*{brief}*\n\n" if brief else f"## {number}\n\n"
     # Two spaces keep the lines of verse apart.

@@ -37,7 +37,7 @@ def figures(
     floor = score(sets[BASE], run.originals, base=run.base_source)
     control = score(sets[CONTROL], run.originals, base=run.base_source) if sets[CONTROL] else None
     scale = Scale.of([original.text for original in run.originals])
-    drawn = [row for row in rows if row["set"] == FINAL]
+    drawn = sets[FINAL]
     spans = _column(final, "longest_copied_span")
     novelties = _column(final, "novelty_4gram")
     metrics = {
@@ -77,8 +77,8 @@ def figures(
             else None,
         },
         "contrast": {"style": scale.contrast["style"], "similarity": scale.contrast["similarity"]},
-        "base": _beside([row for row in rows if row["set"] == BASE], floor),
-        "control": _beside([row for row in rows if row["set"] == CONTROL], control) if control else None,
+        "base": _beside(sets[BASE], floor),
+        "control": _beside(sets[CONTROL], control) if control else None,
         "cross_fitted": cross_fitted(run, texts),
         "recalled": {
             "base": known_by_heart(load(run.base_source, dtype="float32"), scale.originals),

@@ -97,20 +97,19 @@ class Run:
         """The untuned base, found again by its id and revision; ValueError if it changed or is gone."""
         stated = self.provenance["base"]
         base = resolve(stated["id"], stated["revision"])
-        if base.sha256() != stated["sha256"]:
+        if difference := base.mismatch(stated["sha256"]):
             raise ValueError(
-                f"the base {stated['id']} is not the one this run was trained on: expected sha256 "
-                f"{stated['sha256'][:12]}, found {base.sha256()[:12]}. Train again with --overwrite."
+                f"the base {stated['id']} is not the one this run was trained on: {difference}. Train again with --overwrite."
             )
         return base
 
     def check_model(self, model: Base) -> None:
         """ValueError when the files in ``model`` are not those that training left."""
         expected = self.provenance.get("model", {}).get("sha256")
-        if expected and model.sha256() != expected:
+        if expected and (difference := model.mismatch(expected)):
             raise ValueError(
-                f"the weights in {model.path} are not those that were trained: expected sha256 {expected[:12]}, found "
-                f"{model.sha256()[:12]}. If the file is damaged, {AGAIN}; if you changed it, name the folder itself."
+                f"the weights in {model.path} are not those that were trained: {difference}. If the file is damaged, {AGAIN}; "
+                "if you changed it, name the folder itself."
             )
 
     @property

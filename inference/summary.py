@@ -49,10 +49,9 @@ def _drawn(metrics: dict[str, Any]) -> str:
     own = f"; the originals share up to {shared} among themselves" if shared is not None else ""
     control = metrics["control"]
     alike = f", the same tuning on other texts {control['style']['mean']:.2f}" if control else ""
-    ended = f"{samples['ended_by_eos'] * samples['n']:.0f}"
     return (
         f"The {samples['n']} samples have style {samples['style']['mean']:.2f} (untuned base "
-        f"{base['style']['mean']:.2f}{alike}, {among}), {ended} of them came to an end, and the longest "
+        f"{base['style']['mean']:.2f}{alike}, {among}), {ended(samples)} of them came to an end, and the longest "
         f"run of words taken from an original is {samples['longest_copied_span']['max']:.0f}{own}."
     )
 
@@ -74,9 +73,11 @@ def table(metrics: dict[str, Any]) -> str:
     rows: list[tuple[str, ...]] = [("", "base", "control", "tuned", "originals")]
     if held["folds"]:
         before, after = (f"{held[f'bits_per_byte_{of}']:.3f}" for of in ("base", "tuned"))
-        rows.append(("held-out bits per byte", before, _number(held["bits_per_byte_control"], 3), after, "-"))
+        rows.append(("held-out bits per byte", before, number(held["bits_per_byte_control"], 3), after, "-"))
     if crossed := metrics["cross_fitted"]:
-        against = (_mean_of(crossed, f"style_{of}") for of in ("base", "control", "samples", "originals"))
+        against = (
+            number(mean_of(crossed, f"style_{of}")) for of in ("base", "control", "samples", "originals")
+        )
         rows.append(("style, unseen original", *against))
     for key in ("style", "stylometry", "similarity"):
         rows.append((key, *means(key), span(originals[f"{key}_band"])))
@@ -84,11 +85,11 @@ def table(metrics: dict[str, Any]) -> str:
         (
             "longest copied span",
             *across(lambda of: f"{of['longest_copied_span']['max']:.0f}"),
-            _dash(originals["longest_shared_span"]),
+            number(originals["longest_shared_span"], 0),
         ),
         (
             "new 4-grams, least",
-            *across(lambda of: _number(of["novelty_4gram_equal"]["min"])),
+            *across(lambda of: number(of["novelty_4gram_equal"]["min"])),
             span(originals["novelty_4gram_band"]),
         ),
         (
@@ -98,15 +99,26 @@ def table(metrics: dict[str, Any]) -> str:
             str(max(metrics["recalled"]["tuned"])),
             "-",
         ),
-        ("ended", *across(lambda of: f"{of['ended_by_eos'] * of['n']:.0f}/{of['n']}"), "-"),
+        ("ended", *across(lambda of: f"{ended(of)}/{of['n']}"), "-"),
         ("verdict", *across(lambda of: f"{of['verdict']:.2f}"), "-"),
     ]
     return "\n".join(f"{a:<24}{b:>8}{c:>9}{d:>8}  {e}" for a, b, c, d, e in rows)
 
 
-def _mean_of(rows: list[dict[str, Any]], key: str) -> str:
+def ended(drawn: dict[str, Any]) -> int:
+    """How many of a set of samples came to an end by themselves."""
+    return round(drawn["ended_by_eos"] * drawn["n"])
+
+
+def mean_of(rows: list[dict[str, Any]], key: str) -> float | None:
+    """Mean of a figure over folds; None where there is none, or not every fold has it."""
     values = [row[key] for row in rows]
-    return "-" if None in values else f"{sum(values) / len(values):.2f}"
+    return None if not values or None in values else sum(values) / len(values)
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure for a table; a dash for one that could not be measured."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def limits(n: int) -> list[str]:
@@ -146,11 +158,3 @@ def memorising(metrics: dict[str, Any], held_out: dict[str, Any]) -> str:
         f"At the steps used, a text that a fold was trained on costs {train:.0%} of what it cost the base, and the one "
         f"held out {unseen:.0%}: the model {words}. The final model takes {metrics['chosen_steps']} updates{lowest}."
     )
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _dash(value: Any) -> str:
-    return "-" if value is None else str(value)

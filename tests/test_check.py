@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.__main__ import main
 from data.bases import resolve
-from data.check import LEAK_WORDS, check, describe, oddities, overlap
+from data.check import LEAK_WORDS, _middle_without, check, describe, oddities, overlap
 from data.originals import Original, load_originals
 from tests.small import NOIR, ROOT, SEEDS, VERSE, byte_tokenizer
 
@@ -204,3 +206,11 @@ def test_the_command_says_what_is_odd(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "one.txt").write_text("Rain.", "utf-8")
     assert main(["check", str(tmp_path)]) == 0
     assert "note: one has 1 word" in capsys.readouterr().err
+
+
+@given(st.lists(st.integers(0, 9), min_size=1), st.data())
+def test_the_usual_length_is_the_middle_of_the_others(lengths: list[int], data: st.DataObject) -> None:
+    one = data.draw(st.sampled_from(lengths))
+    others = sorted(lengths)
+    others.remove(one)
+    assert _middle_without(sorted(lengths), one) == (others[len(others) // 2] if others else 0)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ def test_a_table_has_a_row_a_sample_and_no_formula() -> None:
     assert [row["brief_name"] for row in rows] == ["", "Ida Voss", "Ida Voss", "Ida Voss"]
     assert [row["words"] for row in rows] == [str(len(text.split())) for text in TEXTS]
     assert [row["ended_by_eos"] for row in rows] == ["False", "True", "False", "True"]
+
+
+def test_no_brief_and_no_source_is_a_formula_either() -> None:
+    sample = replace(SAMPLES[1], brief=Brief(place="=1+1"), scores={"nearest": "@cmd", "style": -0.5})
+    (row,) = csv.DictReader(io.StringIO(export([sample], "csv"), newline=""))
+    assert (row["brief_place"], row["nearest"], row["style"]) == ("'=1+1", "'@cmd", "-0.5")
 
 
 def test_markdown_numbers_the_texts_and_keeps_lines_of_verse() -> None:
