@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from data.atomic import explained
+from data.command import command
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,13 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
-    try:
-        return _check(options)
-    except Exception as error:
-        if (said := explained(error)) is None:
-            raise
-        print(f"error: {said}", file=sys.stderr)
-        return 2
+    return command(lambda: _check(options))
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ write the same file leave the later one's content, whole.
 """
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -27,7 +28,8 @@ def explained(error: Exception) -> str | None:
     if error.strerror is None:
         return str(error)
     where = f" at {error.filename}" if error.filename else ""
-    do = "free some space" if error.errno == errno.ENOSPC else "check the path and its permissions"
+    full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    do = "free some space" if full else "check the path and its permissions"
     return f"{error.strerror.lower()}{where}: {do}, or choose another folder"
 
 
@@ -82,10 +84,25 @@ def replace_folder(new: Path, target: Path) -> None:
 
 
 def recover_folder(target: Path) -> None:
-    """Undo a `replace_folder` that was killed between its two renames; else do nothing."""
+    """Undo a `replace_folder` that was killed between its two renames; finish one that was killed after them."""
     aside = _aside(target)
     if aside.exists() and not target.exists():
         os.rename(aside, target)
+    elif aside.exists():
+        shutil.rmtree(aside)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writes that were killed left below ``folder``."""
+    for file in folder.rglob(".*.partial"):
+        if file.is_file():
+            file.unlink()
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _aside(target: Path) -> Path:

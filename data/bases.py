@@ -49,7 +49,8 @@ class Base:
             )
         except Exception as error:
             raise ValueError(
-                f"the tokenizer in {self.path} can't be read ({type(error).__name__}: {error})"
+                f"the tokenizer in {self.path} is damaged ({type(error).__name__}: {error}): copy or fetch it anew, or use base: "
+                "embedded"
             ) from error
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token

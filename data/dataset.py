@@ -14,7 +14,10 @@ from data.originals import Original
 from data.splits import Fold
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
+
+Block = dict[str, list[int]]
+"""``input_ids`` and ``labels`` of a piece of a document, of equal length."""
 
 IGNORE = -100
 """The label that PyTorch's cross entropy leaves out."""
@@ -72,7 +75,7 @@ def encode(text: str, tokenizer: Any) -> list[int]:
     return ids
 
 
-def blocks(text: str, tokenizer: Any, context: int, brief: Brief | None = None) -> list[dict[str, list[int]]]:
+def blocks(text: str, tokenizer: Any, context: int, brief: Brief | None = None) -> list[Block]:
     """The token blocks of one document: ``input_ids`` and ``labels``, each of length up to ``context``.
 
     The document is opening token, brief (if any), text, end token. The opening token and the brief carry no loss.
@@ -103,18 +106,14 @@ def build_dataset(
     position of its original. ``briefs``, one for each original, are put before the texts of ``train``; the held-out
     ones stay bare, since held-out figures are unconditional.
     """
-    from datasets import Dataset, DatasetDict, Features, Value
-    from datasets import Sequence as ListOf
+    from datasets import DatasetDict
 
     if briefs is not None and len(briefs) != len(originals):
         raise ValueError(
             f"there must be one brief (or None) for each of {len(originals)} originals, found {len(briefs)}"
         )
-    features = Features(
-        {"input_ids": ListOf(Value("int32")), "labels": ListOf(Value("int64")), "document": Value("int32")}
-    )
 
-    def split(positions: Sequence[int], with_briefs: bool) -> Dataset:
+    def split(positions: Sequence[int], with_briefs: bool) -> "Dataset":
         rows = [
             {**block, "document": position}
             for position in positions
@@ -125,8 +124,19 @@ def build_dataset(
                 briefs[position] if briefs and with_briefs else None,
             )
         ]
-        return Dataset.from_list(rows, features=features)
+        return to_dataset(rows)
 
     if fold is None:
         return DatasetDict(train=split(range(len(originals)), True))
     return DatasetDict(train=split(fold.train, True), held_out=split(fold.held_out, False))
+
+
+def to_dataset(rows: Sequence[dict[str, Any]]) -> "Dataset":
+    """``rows`` (input_ids, labels, document) as a ``datasets.Dataset``."""
+    from datasets import Dataset, Features, Value
+    from datasets import Sequence as ListOf
+
+    features = Features(
+        {"input_ids": ListOf(Value("int32")), "labels": ListOf(Value("int64")), "document": Value("int32")}
+    )
+    return Dataset.from_list(list(rows), features=features)

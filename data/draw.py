@@ -22,6 +22,7 @@ from data.brief import MAX_WORDS, Brief
 from data.detect import evidence
 from data.english import given_names, indefinite
 from data.lists import entries, groups, words
+from data.slots import WOMANS_SURNAME
 
 __all__ = ["draw_briefs"]
 
@@ -39,7 +40,6 @@ _BEFORE = frozenset("a an the his her their my our".split())
 _AGES = frozenset(("young", "old", "elderly"))
 _FEMALE = tuple("woman girl maid ress queen lady nun witch bride wife governess lass".split())
 _MALE = tuple("man boy king monk bridegroom squire fellow guy lad".split())
-_WOMANS_SURNAME = ("ová", "ova", "ieva", "ska", "cka", "zka", "rubá", "otná", "dóttir")
 
 
 def draw_briefs(originals: Sequence[str], n: int, seed: int) -> list[Brief]:
@@ -95,7 +95,7 @@ class _Source:
     def briefs(self) -> Iterator[Brief]:
         """Briefs without end, each by its own generators, so that none depends on how many are wanted."""
         given = self._shuffled("given", self._unused((*entries("given_f"), *entries("given_m"))))
-        anyones = (name for name in entries("surnames") if not name.endswith(_WOMANS_SURNAME))
+        anyones = (name for name in entries("surnames") if not name.endswith(WOMANS_SURNAME))
         surnames = self._shuffled("surname", self._unused(anyones))
         relatives = self._shuffled("work", _relatives(self.own_work))
         used: set[str] = set()

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.brief import Brief
+
 NOT_ORIGINALS = {
     "sources.md",
     "readme.md",
@@ -38,13 +40,15 @@ class Original:
     """One of the user's texts.
 
     ``name`` is the file's stem, or the row's ``name`` or number; ``text`` is normalised; ``source`` and ``licence``
-    are free text, empty when nothing was stated.
+    are free text, empty when nothing was stated; ``brief`` is what the user says that it is about, None where `data.detect`
+    is to find that.
     """
 
     name: str
     text: str
     source: str = ""
     licence: str = ""
+    brief: Brief | None = None
 
     @property
     def words(self) -> int:
@@ -82,8 +86,9 @@ def load_originals(source: str | Path) -> list[Original]:
     """All originals found in ``source``, in the order of their names or rows.
 
     ``source`` is a folder of .txt and .md files (not searched deeper; SOURCES.md, README.md and LICENSE.md are skipped), one
-    such file, a .jsonl of objects with ``text`` and perhaps ``name``, ``source``, ``licence``, a folder written by
-    ``datasets.Dataset.save_to_disk``, or the id of a dataset with a ``text`` column.
+    such file, a .jsonl of objects with ``text`` and perhaps ``name``, ``source``, ``licence``, ``brief``, a folder written by
+    ``datasets.Dataset.save_to_disk``, or the id of a dataset with a ``text`` column. A file's brief may lie beside it, under
+    its name with the ending .yaml.
 
     Raises ValueError that lists every problem found: nothing there, no text, not UTF-8, the same text or name twice.
     """
@@ -153,7 +158,7 @@ def _load(source: str | Path, problems: list[str], empty: bool = False) -> list[
 
 
 def _original(
-    name: str, text: str, problems: list[str], source: str = "", licence: str = ""
+    name: str, text: str, problems: list[str], source: str = "", licence: str = "", brief: Any = None
 ) -> Original | None:
     text = normalise(text)
     if not text.strip():
@@ -161,7 +166,12 @@ def _original(
         return None
     if _refuse(r"[\ud800-\udfff]", name, text, problems):
         return None
-    return Original(name, text, source, licence)
+    try:
+        about = None if brief is None else Brief.from_dict(brief)
+    except ValueError as error:
+        problems.append(f"the brief of {name}: {error}")
+        return None
+    return Original(name, text, source, licence, about)
 
 
 def _refuse(characters: str, name: str, text: str, problems: list[str]) -> bool:
@@ -185,7 +195,21 @@ def _read(path: Path, problems: list[str]) -> Original | None:
             f"{path.name} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}; save it as UTF-8"
         )
         return None
-    return _original(path.stem, text, problems)
+    return _original(path.stem, text, problems, brief=_beside(path, problems))
+
+
+def _beside(path: Path, problems: list[str]) -> Any:
+    """What the .yaml beside a text holds, None without one."""
+    file = path.with_suffix(".yaml")
+    if not file.is_file():
+        return None
+    import yaml
+
+    try:
+        return yaml.safe_load(file.read_text("utf-8-sig")) or {}
+    except (yaml.YAMLError, ValueError) as error:
+        problems.append(f"{file.name} is not YAML: {' '.join(str(error).split())}")
+        return None
 
 
 def ignored(source: str | Path) -> list[str]:
@@ -193,10 +217,12 @@ def ignored(source: str | Path) -> list[str]:
     folder = Path(source).expanduser()
     if not folder.is_dir() or not any(_is_original(entry) for entry in folder.iterdir()):
         return []
+    briefs = {entry.with_suffix(".yaml").name for entry in folder.iterdir() if _is_original(entry)}
     return sorted(
         entry.name
         for entry in folder.iterdir()
         if not _is_original(entry)
+        and entry.name not in briefs
         and not entry.name.startswith(".")
         and entry.name.lower() not in NOT_ORIGINALS
     )
@@ -248,7 +274,8 @@ def _row(
     name = str(row.get("name") or default_name)
     if empty and not row["text"].strip():
         return Original(name, "")  # a model may end a text before it begins
-    return _original(name, row["text"], problems, str(row.get("source") or ""), str(row.get("licence") or ""))
+    source, licence = (str(row.get(key) or "") for key in ("source", "licence"))
+    return _original(name, row["text"], problems, source, licence, row.get("brief"))
 
 
 def _from_datasets(source: str, problems: list[str]) -> list[Original | None]:
@@ -276,5 +303,5 @@ def _nearest(path: Path) -> str:
     return (
         f" Did you mean {parent / near[0]}?"
         if near and parent == path.parent
-        else f" The nearest folder that exists is {parent}."
+        else f" The nearest folder that exists is {'the working directory' if parent == Path() else parent}."
     )

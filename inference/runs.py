@@ -5,7 +5,7 @@ not train, and does not know the class of a training config: settings are read a
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,19 +64,19 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """Every setting of the training, defaults included."""
-        return self._read("config.yaml", yaml.safe_load)
+        return self._read("config.yaml", yaml.safe_load, ("name", "seed"))
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What went in: originals, base, versions, seconds."""
-        return self._read("provenance.json", json.loads)
+        return self._read("provenance.json", json.loads, ("originals", "base", "seed", "fingerprint"))
 
     @cached_property
     def held_out(self) -> dict[str, Any]:
         """The curves of every fold and the steps they chose (folds.json)."""
-        return self._read("folds.json", json.loads)
+        return self._read("folds.json", json.loads, ("folds", "chosen_steps"))
 
-    def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+    def _read(self, name: str, parse: Callable[[str], Any], keys: Sequence[str]) -> dict[str, Any]:
         try:
             found = parse((self.path / name).read_text("utf-8"))
         except (ValueError, yaml.YAMLError) as error:
@@ -85,6 +85,8 @@ class Run:
             ) from error
         if not isinstance(found, dict):
             raise ValueError(f"{self.path / name} is damaged (it holds {type(found).__name__}): {AGAIN}")
+        if missing := [key for key in keys if key not in found]:
+            raise ValueError(f"{self.path / name} is damaged (it has no {', '.join(missing)}): {AGAIN}")
         return found
 
     @cached_property

@@ -5,13 +5,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+_KEYS = (
+    "name",
+    "verdict",
+    "held_out",
+    "samples",
+    "originals",
+    "base",
+    "control",
+    "cross_fitted",
+    "recalled",
+    "seconds",
+)
+
 
 def read_metrics(run: str | Path) -> dict[str, Any]:
     """metrics.json of a run; ValueError when it was not reported yet."""
     path = Path(run) / "metrics.json"
+    again = f"write it with python -m inference report {run}"
     if not path.exists():
-        raise ValueError(f"{run} has no metrics.json: write it with python -m inference report {run}")
-    return dict(json.loads(path.read_text("utf-8")))
+        raise ValueError(f"{run} has no metrics.json: {again}")
+    try:
+        metrics = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): {again}") from None
+    if not isinstance(metrics, dict) or not set(_KEYS) <= set(metrics):
+        raise ValueError(f"{path} is damaged, or of another version: {again}")
+    return metrics
 
 
 def verdict_sentences(metrics: dict[str, Any]) -> list[str]:

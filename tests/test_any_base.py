@@ -4,11 +4,13 @@ The models are small and their weights random: what is tested is that nothing he
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -24,6 +26,7 @@ from transformers import (
 from data import load_originals
 from data.dataset import encode
 from inference import generate, load, perplexity, score
+from inference.likelihood import token_nll
 from inference.runs import Run
 from tests.small import NOIR, byte_tokenizer
 from training import TrainConfig, train
@@ -97,12 +100,34 @@ def saved(name: str, folder: Path) -> Path:
 def test_a_base_goes_from_texts_to_scores(name: str, lora_rank: int, tiny: Make, tmp_path: Path) -> None:
     base = saved(name, tmp_path / "base")
     settings = tiny(
-        base=str(base), lora_rank=lora_rank, context=128, max_steps=2, samples=1, samples_per_fold=1, steps=2
+        base=str(base),
+        lora_rank=lora_rank,
+        context=128,
+        max_steps=2,
+        eval_every=1,
+        samples=1,
+        samples_per_fold=1,
+        steps=2,
+        checkpoint_seconds=0.0,
     )
+    looks: list[int] = []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        looks.append(1)
+        if len(looks) == 3:  # after the first fold's first updates and a checkpoint
+            raise KeyboardInterrupt
+        return token_nll(*arguments, **options)
+
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("training.provenance.describe", _interrupted)
+        patch.setattr("training.job.token_nll", interrupted)
         train(settings)
+    checkpoints = Path(settings.output_dir) / f".{settings.name}.partial" / "checkpoints" / "fold-0"
+    assert [path.name for path in checkpoints.iterdir()] == ["update-1"]
     run = train(settings, existing="resume", report=True)
+    unbroken = train(replace(settings, output_dir=str(tmp_path / "unbroken")))
+    whole, parts = (load_file(folder / "model" / "model.safetensors") for folder in (unbroken, run))
+    assert list(whole) == list(parts) and all(torch.equal(whole[key], parts[key]) for key in whole)
+    assert (unbroken / "folds.json").read_bytes() == (run / "folds.json").read_bytes()
     opened = Run.open(run)
     assert opened.held_out["chosen_steps"] == 2
     tuned, untuned = (
@@ -119,7 +144,3 @@ def test_a_base_goes_from_texts_to_scores(name: str, lora_rank: int, tiny: Make,
     assert (run / "report.html").exists()
     written = pipeline("text-generation", model=str(run / "model"))("Rain", max_new_tokens=4)
     assert written[0]["generated_text"].startswith("Rain")
-
-
-def _interrupted(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt

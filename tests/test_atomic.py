@@ -1,5 +1,6 @@
 """Files and folders are whole or absent, also when writing fails in the middle."""
 
+import errno
 import json
 import os
 import stat
@@ -7,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from data.atomic import recover_folder, replace_folder, write_bytes, write_json, write_jsonl, write_text
+from data.atomic import (
+    explained,
+    recover_folder,
+    replace_folder,
+    sweep,
+    write_bytes,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -148,6 +158,38 @@ def test_recovering_does_nothing_where_nothing_was_lost(tmp_path: Path) -> None:
     # Killed after both renames, before the old one was removed.
     folder(tmp_path / ".run.replaced", "old")
     recover_folder(target)
-    assert names(target) == ["new"]
-    replace_folder(folder(tmp_path / "newer", "newer"), target)
-    assert names(tmp_path) == ["run"]
+    assert names(target) == ["new"] and names(tmp_path) == ["run"]
+
+
+def test_what_a_killed_write_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("a/.x.json.q7.partial", "a/x.json", "a/.hidden", "partial"):
+        (tmp_path / name).touch()
+    (tmp_path / ".folder.partial").mkdir()
+    sweep(tmp_path)
+    assert names(tmp_path) == [".folder.partial", "a", "partial"] and names(tmp_path / "a") == [
+        ".hidden",
+        "x.json",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("wrong"), "wrong"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "x"),
+            "no space left on device at x: free some space",
+        ),
+        (
+            RuntimeError("I/O error: No space left on device (os error 28)"),
+            "no space left on device: free some space",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), "permission denied at x: check the path"),
+        (KeyError("a bug"), None),
+        (RuntimeError("a bug"), None),
+    ],
+)
+def test_input_and_disk_are_explained_and_bugs_are_not(error: Exception, said: str | None) -> None:
+    found = explained(error)
+    assert found is None if said is None else found is not None and found.startswith(said)

@@ -76,11 +76,15 @@ def damaged(run_folder: Path, tmp: Path, name: str) -> Path:
     return folder
 
 
-def damaged_base(tmp: Path) -> Path:
+def embedded_copy(tmp: Path) -> Path:
     from data.bases import EMBEDDED
 
-    folder = Path(shutil.copytree(EMBEDDED, tmp / "base"))
-    cut(folder / "model.safetensors")
+    return Path(shutil.copytree(EMBEDDED, tmp / "base"))
+
+
+def damaged_base(tmp: Path, name: str = "model.safetensors") -> Path:
+    folder = embedded_copy(tmp)
+    cut(folder / name)
     return folder
 
 
@@ -162,6 +166,18 @@ CASES: dict[str, tuple[Main, Callable[[Path, Path], list[str]]]] = {
         training_main,
         lambda tmp, _: run(texts(tmp / "texts"), f"base={without_end(tmp / 'endless')}"),
     ),
+    "a base without its config": (
+        training_main,
+        lambda tmp, _: run(texts(tmp / "texts"), f"base={_removed(embedded_copy(tmp), 'config.json')}"),
+    ),
+    "a base with a truncated tokenizer": (
+        training_main,
+        lambda tmp, _: run(texts(tmp / "texts"), f"base={damaged_base(tmp, 'tokenizer.json')}"),
+    ),
+    "a context longer than the base's": (
+        training_main,
+        lambda tmp, _: run(texts(tmp / "texts"), "context=2048"),
+    ),
     "a loss that diverges": (
         training_main,
         lambda tmp, _: run(
@@ -175,6 +191,22 @@ CASES: dict[str, tuple[Main, Callable[[Path, Path], list[str]]]] = {
     "a run with a truncated file": (
         inference_main,
         lambda tmp, done: ["report", str(damaged(done, tmp, "folds.json"))],
+    ),
+    "a run with a truncated provenance": (
+        inference_main,
+        lambda tmp, done: ["report", str(damaged(done, tmp, "provenance.json"))],
+    ),
+    "a run with truncated figures": (
+        inference_main,
+        lambda tmp, done: ["compare", str(done), str(damaged(done, tmp, "metrics.json"))],
+    ),
+    "a run of another version": (
+        inference_main,
+        lambda tmp, done: ["compare", str(done), str(_written(copied_run(done, tmp), "metrics.json", "{}"))],
+    ),
+    "a run with a truncated tokenizer": (
+        inference_main,
+        lambda tmp, done: ["generate", str(damaged(done, tmp, "model/tokenizer.json"))],
     ),
     "a run with truncated samples": (
         inference_main,
@@ -204,7 +236,7 @@ CASES: dict[str, tuple[Main, Callable[[Path, Path], list[str]]]] = {
     ),
     "a context shorter than the brief": (
         inference_main,
-        lambda tmp, done: ["generate", str(done), "--opening", "word " * 4000],
+        lambda tmp, done: ["generate", str(done), "--seed", "1", "--opening", "word " * 4000],
     ),
     "sampling settings out of range": (
         inference_main,
@@ -229,11 +261,13 @@ def _removed(folder: Path, name: str) -> Path:
 
 
 def snapshot(folder: Path) -> dict[str, int]:
-    """Every file below ``folder``, by size and time of writing."""
+    """Everything below ``folder`` but a folder for runs: files by size and time of writing."""
     return {
         str(path.relative_to(folder)): hash((path.stat().st_size, path.stat().st_mtime_ns))
-        for path in folder.rglob("*")
         if path.is_file()
+        else 0
+        for path in folder.rglob("*")
+        if path.is_file() or path.name != "runs"
     }
 
 

@@ -114,7 +114,7 @@ def test_the_context_is_what_the_config_states(
 def test_a_tokenizer_that_cannot_be_read_is_a_value_error(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "mine")
     (folder / "tokenizer.json").write_text("{")
-    with pytest.raises(ValueError, match=r"tokenizer in .* can't be read"):
+    with pytest.raises(ValueError, match=r"tokenizer in .* is damaged"):
         resolve(folder).tokenizer()
 
 

@@ -260,6 +260,38 @@ def test_ctrl_c_says_how_to_continue(
     assert f"run: {run}\nnext: python -m inference report {run}\n" in capsys.readouterr().out
 
 
+def test_ctrl_c_after_overwrite_says_what_really_continues(
+    few_words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.job, "finetune", interrupted)
+    command = [
+        "run",
+        "configs/tiny.yaml",
+        "--originals",
+        str(few_words),
+        "--set",
+        f"output_dir={tmp_path / 'runs'}",
+    ]
+    assert training_main([*command, "--overwrite"]) == 130
+    assert "the same command with --resume in place of --overwrite continues" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("main", [data_main, inference_main], ids=["data", "inference"])
+def test_ctrl_c_is_no_traceback_anywhere(
+    main: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("data.originals.load_originals", interrupted)
+    command = ["check", str(NOIR)] if main is data_main else ["score", str(NOIR), "--references", str(NOIR)]
+    assert main(command) == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
 # The whole way
 
 

@@ -187,6 +187,13 @@ def test_a_value_of_the_wrong_type_is_refused(key: str, value: Any, wanted: str)
         ("weight_decay", math.nan),
         ("max_grad_norm", -1.0),
         ("batch_size", 0),
+        ("replay", -1),
+        ("briefs", 1.1),
+        ("goldfish", 1),
+        ("neftune", -1.0),
+        ("dropout", 1.0),
+        ("layer_decay", 0.0),
+        ("checkpoint_seconds", -1.0),
         ("context", 7),
         ("lora_rank", -1),
         ("lora_alpha", 0.0),
@@ -238,12 +245,6 @@ def test_every_number_has_a_range() -> None:
     assert numbers <= ruled
 
 
-def test_a_micro_batch_must_divide_the_batch() -> None:
-    (line,) = problems({"batch_size": 4, "micro_batch_size": 3})
-    assert line == "micro_batch_size: must divide batch_size, found 3 and 4"
-    assert build_config({"batch_size": 6, "micro_batch_size": 3}).batch_size == 6
-
-
 def test_without_held_out_texts_the_steps_must_be_given() -> None:
     (line,) = problems({"hold_out": False})
     assert line.startswith("steps: nothing chooses them without hold_out")
@@ -253,7 +254,7 @@ def test_without_held_out_texts_the_steps_must_be_given() -> None:
 def test_all_problems_come_in_one_error(tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(
-        "learning_rat: 1\nzzz: 2\nseed: seven\nhold_out: 1\nmax_steps: 0\nbatch_size: 4\nmicro_batch_size: 3\n",
+        "learning_rat: 1\nzzz: 2\nseed: seven\nhold_out: 1\nmax_steps: 0\nbatch_size: 4\nmicro_batch_size: 0\n",
         "utf-8",
     )
     with pytest.raises(ValueError) as caught:
@@ -359,3 +360,18 @@ def test_a_missing_file_names_the_nearest_one() -> None:
 def test_a_missing_file_without_a_near_one_points_to_the_presets(path: str) -> None:
     with pytest.raises(ValueError, match=r"no configuration at .* The presets are in configs/\."):
         load_config(path)
+
+
+@pytest.mark.parametrize("text", ["name: 2026-11-31", "max_steps: 2024-13-01"])
+def test_a_date_that_does_not_exist_is_named_with_its_file(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "dated.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=r"dated\.yaml is not YAML"):
+        load_config(path)
+    with pytest.raises(ValueError, match="whose value is not YAML"):
+        parse_override(text.replace(": ", "="))
+
+
+def test_a_number_of_three_hundred_digits_is_out_of_range() -> None:
+    (line,) = problems({"learning_rate": int("9" * 310)})
+    assert line.startswith("learning_rate: must be float")

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, get_scheduler
 
 import training.finetune
 from data.bases import resolve
-from data.dataset import IGNORE, build_dataset
+from data.dataset import IGNORE
 from data.originals import Original
 from inference import perplexity
 from inference.checkpoints import load_weights
@@ -23,6 +22,7 @@ from training import load_config
 from training.attention import fits
 from training.config import TrainConfig
 from training.finetune import _arguments, finetune, hardware, looks
+from training.plan import Plan
 from training.resumable import Checkpoints, update_of
 
 BASE = resolve("tiny")
@@ -45,13 +45,13 @@ def config(**overrides: Any) -> TrainConfig:
     return load_config("configs/tiny.yaml", {**defaults, **overrides})
 
 
-def rows(texts: list[str]) -> Dataset:
+def plan(texts: list[str], settings: TrainConfig | None = None, **overrides: Any) -> Plan:
     originals = [Original(str(i), text) for i, text in enumerate(texts)]
-    return build_dataset(originals, TOKENIZER, context=CONTEXT)["train"]
+    return Plan(originals, TOKENIZER, CONTEXT, settings or config(**overrides))
 
 
 def tuned(texts: list[str], steps: int, look: Callable[..., Any] | None = None, **overrides: Any) -> Weights:
-    return finetune(BASE, rows(texts), TOKENIZER, config(**overrides), steps, look=look).state_dict()
+    return finetune(BASE, plan(texts, **overrides), steps, look=look).state_dict()
 
 
 def largest_difference(first: Weights, second: Weights) -> float:
@@ -70,7 +70,7 @@ def test_a_few_steps_move_every_parameter() -> None:
 
 
 def test_tuning_makes_its_texts_more_probable() -> None:
-    model = finetune(BASE, rows(UNEVEN), TOKENIZER, config(), 10)
+    model = finetune(BASE, plan(UNEVEN), 10)
     before, after = (
         summarise(UNEVEN, token_nll(UNEVEN, m, TOKENIZER, CONTEXT)) for m in (load_weights(BASE), model)
     )
@@ -83,7 +83,7 @@ def test_the_same_tuning_gives_the_same_weights_to_the_bit() -> None:
 
 
 def test_another_seed_sees_the_texts_in_another_order() -> None:
-    assert len(rows(TEXTS)) > 4
+    assert len(plan(TEXTS).rows(2)) > 4
     assert largest_difference(tuned(TEXTS, 2, seed=0), tuned(TEXTS, 2, seed=1)) > 1e-4
 
 
@@ -103,7 +103,7 @@ def test_what_was_done_before_does_not_matter() -> None:
 )
 def test_accumulation_gives_what_the_whole_batch_gives(micro_batch_size: int, texts: list[str]) -> None:
     """R10. The texts differ in length tenfold: a mean over batches of their means would be another loss."""
-    lengths = [len(row["input_ids"]) for row in rows(texts)]
+    lengths = [len(row["input_ids"]) for row in plan(texts, batch_size=len(texts)).rows(1)]
     assert max(lengths) > 10 * min(lengths)
     # Adam moves a weight whose gradient is nothing but rounding as far as any other, so the rate is kept small.
     whole = tuned(texts, 3, learning_rate=1e-5)
@@ -115,8 +115,8 @@ def test_accumulation_gives_what_the_whole_batch_gives(micro_batch_size: int, te
 def test_the_loss_is_the_mean_over_all_labels_of_the_update() -> None:
     """One update without momentum worth speaking of, against AdamW's first step on a gradient computed by hand."""
     model = load_weights(BASE)
-    labels = sum(int((row != IGNORE).sum()) for row in map(torch.tensor, rows(UNEVEN)["labels"]))
-    for row in rows(UNEVEN):
+    labels = sum(int((row != IGNORE).sum()) for row in map(torch.tensor, plan(UNEVEN).rows(1)["labels"]))
+    for row in plan(UNEVEN).rows(1):
         ids, wanted = torch.tensor([row["input_ids"]]), torch.tensor([row["labels"]])
         logits = model(input_ids=ids).logits  # (1, T, V)
         (
@@ -149,7 +149,7 @@ def test_adapters_train_and_are_merged_away() -> None:
 
 
 def test_a_tuned_model_is_ready_to_write() -> None:
-    model = finetune(BASE, rows(UNEVEN), TOKENIZER, config(gradient_checkpointing=True), 1)
+    model = finetune(BASE, plan(UNEVEN, gradient_checkpointing=True), 1)
     assert isinstance(model, PreTrainedModel)
     assert "forward" not in vars(model)  # accelerate's wrapper would come along
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
@@ -161,7 +161,7 @@ def test_nothing_is_left_in_the_working_directory(
 ) -> None:
     settings = config(dtype=dtype)
     monkeypatch.chdir(tmp_path)
-    finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 1)
+    finetune(BASE, plan(UNEVEN, settings), 1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,7 +181,7 @@ def test_a_step_means_the_same_whatever_the_horizon() -> None:
 
 def test_the_rate_is_constant_after_warm_up(tmp_path: Path) -> None:
     settings = config(warmup_steps=2, learning_rate=1e-3)
-    arguments = _arguments(settings, 8, "cpu", torch.float32, str(tmp_path))
+    arguments = _arguments(plan(UNEVEN, settings), 8, "cpu", torch.float32, str(tmp_path))
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=arguments.learning_rate)
     schedule = get_scheduler(
         arguments.lr_scheduler_type,
@@ -215,9 +215,7 @@ def test_the_looks_are_at_the_base_every_so_often_at_the_end_and_where_the_user_
     done: list[int] = []
     finetune(
         BASE,
-        rows(UNEVEN[:1]),
-        TOKENIZER,
-        settings,
+        plan(UNEVEN[:1], settings),
         steps,
         look=lambda step, model: seen.append(step),
         on_step=lambda: done.append(1),
@@ -240,9 +238,7 @@ def test_the_look_at_step_0_is_the_base_in_full_precision_whatever_training_uses
 
     model = finetune(
         BASE,
-        rows(UNEVEN),
-        TOKENIZER,
-        config(dtype="bfloat16", lora_rank=lora_rank, learning_rate=1e-2),
+        plan(UNEVEN, dtype="bfloat16", lora_rank=lora_rank, learning_rate=1e-2),
         2,
         look=look,
     )
@@ -290,11 +286,11 @@ def test_the_fast_attention_is_taken_where_it_fits_and_gone_afterwards() -> None
     def look(step: int, model: PreTrainedModel) -> None:
         seen.append(model.config._attn_implementation)
 
-    model = finetune(BASE, rows(TEXTS), TOKENIZER, config(**settings), 3, look=look)
+    model = finetune(BASE, plan(TEXTS, **settings), 3, look=look)
     assert set(seen) == {model.config._attn_implementation} == {"sdpa"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training.finetune, "fits", lambda *_: False)
-        plain = finetune(BASE, rows(TEXTS), TOKENIZER, config(**settings), 3)
+        plain = finetune(BASE, plan(TEXTS, **settings), 3)
     assert largest_difference(model.state_dict(), plain.state_dict()) > 0
     costs = [
         summarise(TEXTS, token_nll(TEXTS, m, TOKENIZER, CONTEXT))["nll"]
@@ -313,6 +309,50 @@ def test_the_fast_attention_is_for_plain_causal_models_on_a_cpu() -> None:
             for name, value in change.items():
                 patch.setattr(model.config, name, value, raising=False)
             assert not fits(model, "cpu", torch.bfloat16), change
+
+
+# What is switched on
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {"dropout": 0.2}, {"neftune": 5.0}, {"goldfish": 3}, {"replay": 2}, {"briefs": 1.0},
+        {"refill_names": True}, {"layer_decay": 0.5}, {"weight_decay": 10.0},
+    ],
+    ids=lambda switch: next(iter(switch)),
+)  # fmt: skip
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_every_switch_changes_what_is_learned_and_gives_the_same_again(
+    switch: dict[str, Any], lora_rank: int
+) -> None:
+    settings: dict[str, Any] = {"lora_rank": lora_rank, "learning_rate": 1e-2, "warmup_steps": 0}
+    texts = [TEXTS[0][:200], TEXTS[1][:200]]
+    plain, first, second = (tuned(texts, 2, **settings, **s) for s in ({}, switch, switch))
+    assert largest_difference(first, second) == 0
+    assert largest_difference(first, plain) > 1e-6
+    assert list(first) == list(load_weights(BASE).state_dict())
+
+
+def test_dropout_is_gone_when_the_tuning_is_over() -> None:
+    model = finetune(BASE, plan(UNEVEN, dropout=0.5), 1)
+    assert not [module for module in model.modules() if module._forward_hooks]
+    model.train()
+    ids = torch.arange(9)[None]
+    assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+def test_lower_layers_learn_slower_by_the_factor_and_no_parameter_is_left_out() -> None:
+    before = load_weights(BASE).state_dict()
+    # The first update of Adam moves every weight by the rate, as far as its gradient is no rounding.
+    moved = {
+        name: float((value - before[name]).abs().quantile(0.9))
+        for name, value in tuned(UNEVEN, 1, layer_decay=0.5, learning_rate=1e-3, weight_decay=0.0).items()
+        if value.ndim > 1
+    }
+    for name, size in moved.items():
+        below = 3 if "embed" in name or "lm_head" in name else 1 if "layers.1." in name else 2
+        assert size == pytest.approx(1e-3 * 0.5**below, rel=0.1), name
 
 
 # Interruptions
@@ -334,7 +374,12 @@ DROPOUT = {"lora_rank": 2, "lora_dropout": 0.3, "learning_rate": 1e-2}
 
 
 @pytest.mark.parametrize(
-    "setting", [{}, {"micro_batch_size": 2}, {"batch_size": 2, "micro_batch_size": 2}, DROPOUT]
+    "setting",
+    [
+        {"micro_batch_size": 2},
+        {"batch_size": 2, "micro_batch_size": 2, "refill_names": True, "replay": 2},
+        DROPOUT,
+    ],
 )
 @pytest.mark.parametrize("step", [1, 3, 6])
 def test_a_tuning_that_was_interrupted_ends_with_the_weights_of_an_unbroken_one(
@@ -342,17 +387,16 @@ def test_a_tuning_that_was_interrupted_ends_with_the_weights_of_an_unbroken_one(
 ) -> None:
     """In the middle of an epoch and at its border, with accumulation, and with random numbers in every update."""
     settings = config(eval_every=1, warmup_steps=2, **setting)
-    whole = finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 6).state_dict()
+    whole = finetune(BASE, plan(UNEVEN, settings), 6).state_dict()
     said: list[str] = []
     kept = checkpoints(tmp_path, said)
     with pytest.raises(KeyboardInterrupt):
-        finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 6, look=interrupted_at(step), checkpoints=kept)
+        finetune(BASE, plan(UNEVEN, settings), 6, look=interrupted_at(step), checkpoints=kept)
     done = update_of(kept.newest())
     assert done == step - 1
     steps: list[int] = []
     seen: list[int] = []
-    resumed = finetune(
-        BASE, rows(UNEVEN), TOKENIZER, settings, 6,
+    resumed = finetune(BASE, plan(UNEVEN, settings), 6,
         look=lambda at, _: seen.append(at), on_step=lambda: steps.append(1), checkpoints=kept,
     )  # fmt: skip
     assert largest_difference(whole, resumed.state_dict()) == 0
@@ -361,7 +405,7 @@ def test_a_tuning_that_was_interrupted_ends_with_the_weights_of_an_unbroken_one(
 
 
 def test_two_checkpoints_are_kept_and_none_of_them_is_a_pickle(tmp_path: Path) -> None:
-    finetune(BASE, rows(UNEVEN), TOKENIZER, config(), 5, checkpoints=checkpoints(tmp_path, []))
+    finetune(BASE, plan(UNEVEN), 5, checkpoints=checkpoints(tmp_path, []))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["update-3", "update-4"]
     for folder in tmp_path.iterdir():
         assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
@@ -377,7 +421,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
     whole = tuned(UNEVEN, 5, eval_every=1)
     said: list[str] = []
     kept = checkpoints(tmp_path / "fold-0", said)
-    finetune(BASE, rows(UNEVEN), TOKENIZER, config(), 5, checkpoints=kept)
+    finetune(BASE, plan(UNEVEN), 5, checkpoints=kept)
     file = tmp_path / "fold-0" / "update-4" / damaged
     content = file.read_bytes()
     if how == "gone":
@@ -386,7 +430,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
         middle = len(content) // 2
         flipped = bytes([content[middle] ^ 1]) + content[middle + 1 :] if how == "changed" else b""
         file.write_bytes(content[:middle] + flipped)
-    model = finetune(BASE, rows(UNEVEN), TOKENIZER, config(), 5, checkpoints=kept)
+    model = finetune(BASE, plan(UNEVEN), 5, checkpoints=kept)
     found = {"cut": "expected sha256", "changed": "expected sha256", "gone": "no such file"}[how]
     if damaged == "sha256.json" and how == "cut":
         found = "can't be read"
@@ -396,11 +440,59 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
     assert largest_difference(whole, model.state_dict()) == 0
 
 
+def test_where_all_checkpoints_are_damaged_it_begins_anew_and_keeps_the_new_ones(tmp_path: Path) -> None:
+    whole = tuned(UNEVEN, 5, eval_every=1)
+    said: list[str] = []
+    kept = checkpoints(tmp_path, said)
+    finetune(BASE, plan(UNEVEN), 5, checkpoints=kept)
+    for folder in tmp_path.iterdir():
+        (folder / "state.json").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        finetune(BASE, plan(UNEVEN, eval_every=1), 5, look=interrupted_at(3), checkpoints=kept)
+    assert [line.rpartition(": ")[2] for line in said] == [
+        "the one before is taken",
+        "the tuning begins anew",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["update-1", "update-2"]
+    assert largest_difference(whole, finetune(BASE, plan(UNEVEN), 5, checkpoints=kept).state_dict()) == 0
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(
+    ("eval_every", "at"), [(1, 2), (5, 3), (5, 5)], ids=["a look", "a checkpoint", "the end"]
+)
+def test_weights_that_are_no_numbers_end_the_tuning_and_are_not_kept(
+    eval_every: int, at: int, tmp_path: Path
+) -> None:
+    """As a gradient that overflows leaves them, at a loss that was still fine."""
+    done: list[int] = []
+    looked: list[int] = []
+
+    def spoil() -> None:
+        done.append(1)
+        if len(done) == at:
+            next(iter(live[0].parameters())).data[0, 0] = float("nan")
+
+    live: list[PreTrainedModel] = []
+
+    def look(step: int, model: PreTrainedModel) -> None:
+        live[:] = [model]
+        looked.append(step)
+
+    kept = Checkpoints(tmp_path, 0.0 if eval_every == 5 and at == 3 else 1000.0, print)
+    with pytest.raises(
+        ValueError, match=f"diverged: its weights are no numbers at update {at}.*--set learning_rate="
+    ):
+        finetune(BASE, plan(UNEVEN, eval_every=eval_every), 5, look=look, on_step=spoil, checkpoints=kept)
+    assert max(looked) < at
+    assert f"update-{at}" not in {path.name for path in tmp_path.glob("*")}
+
+
 def test_ctrl_c_lets_the_update_be_finished_and_saved_and_the_second_one_does_not_wait(
     tmp_path: Path,
 ) -> None:
     settings = config(eval_every=1, checkpoint_seconds=1000)
-    whole = finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 4).state_dict()
+    whole = finetune(BASE, plan(UNEVEN, settings), 4).state_dict()
     kept = Checkpoints(tmp_path, settings.checkpoint_seconds, print)
     finished: list[int] = []
 
@@ -412,10 +504,10 @@ def test_ctrl_c_lets_the_update_be_finished_and_saved_and_the_second_one_does_no
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 4, look=once, checkpoints=kept)
+        finetune(BASE, plan(UNEVEN, settings), 4, look=once, checkpoints=kept)
     assert signal.getsignal(signal.SIGINT) is before
     assert finished == [0, 1, 2, 2] and [path.name for path in tmp_path.iterdir()] == ["update-2"]
-    resumed = finetune(BASE, rows(UNEVEN), TOKENIZER, settings, 4, checkpoints=kept)
+    resumed = finetune(BASE, plan(UNEVEN, settings), 4, checkpoints=kept)
     assert largest_difference(whole, resumed.state_dict()) == 0
 
     def twice(step: int, _: PreTrainedModel) -> None:
@@ -426,9 +518,7 @@ def test_ctrl_c_lets_the_update_be_finished_and_saved_and_the_second_one_does_no
     with pytest.raises(KeyboardInterrupt):
         finetune(
             BASE,
-            rows(UNEVEN),
-            TOKENIZER,
-            settings,
+            plan(UNEVEN, settings),
             4,
             look=twice,
             checkpoints=checkpoints(tmp_path / "b", []),
@@ -443,11 +533,9 @@ def test_ctrl_c_in_the_last_update_loses_nothing(tmp_path: Path) -> None:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        finetune(BASE, rows(UNEVEN), TOKENIZER, config(), 3, look=last, checkpoints=kept)
+        finetune(BASE, plan(UNEVEN), 3, look=last, checkpoints=kept)
     looked: list[int] = []
-    resumed = finetune(
-        BASE, rows(UNEVEN), TOKENIZER, config(), 3, look=lambda at, _: looked.append(at), checkpoints=kept
-    )
+    resumed = finetune(BASE, plan(UNEVEN), 3, look=lambda at, _: looked.append(at), checkpoints=kept)
     assert largest_difference(tuned(UNEVEN, 3), resumed.state_dict()) == 0
     assert not looked
 
@@ -474,9 +562,7 @@ def test_the_board_shows_losses_and_looks_and_each_update_once(tmp_path: Path) -
         return {"bits_per_byte/held_out": step / 10}
 
     def tune() -> None:
-        finetune(
-            BASE, rows(UNEVEN), TOKENIZER, settings, 6, look=look, checkpoints=kept, board=tmp_path / "board"
-        )
+        finetune(BASE, plan(UNEVEN, settings), 6, look=look, checkpoints=kept, board=tmp_path / "board")
 
     with pytest.raises(KeyboardInterrupt):
         tune()
@@ -484,5 +570,8 @@ def test_the_board_shows_losses_and_looks_and_each_update_once(tmp_path: Path) -
     found = events(tmp_path / "board")
     assert found["bits_per_byte/held_out"] == pytest.approx({0: 0.0, 2: 0.2, 4: 0.4, 6: 0.6})
     assert list(found["train/loss"]) == [1, 2, 3, 4, 5, 6]
+    assert {path.name for path in (tmp_path / "board").iterdir()} <= {
+        f"events.out.tfevents.{i:04d}" for i in range(9)
+    }  # and not the machine's name
     assert found["train/loss"][6] < found["train/loss"][1]
     assert {"train/learning_rate", "train/grad_norm"} <= set(found)

@@ -23,7 +23,6 @@ from data import load_originals
 from data.atomic import recover_folder
 from data.bases import resolve
 from data.brief import Brief
-from data.dataset import build_dataset
 from data.originals import Original
 from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
@@ -35,6 +34,7 @@ from inference.stylometry import contrast_texts
 from tests.small import NOIR, ROOT
 from training import TrainConfig, load_config, train
 from training.finetune import finetune
+from training.plan import Plan
 
 Make = Callable[..., TrainConfig]
 
@@ -328,8 +328,8 @@ def test_the_control_is_the_same_tuning_on_as_many_contrast_texts(whole: Path) -
     assert len({original.text for original in originals}) == len(run.originals)
     config = load_config(whole / "config.yaml")
     tokenizer = resolve("tiny").tokenizer()
-    blocks = build_dataset(originals, tokenizer, context=config.context)["train"]
-    again = finetune(resolve("tiny"), blocks, tokenizer, config, run.held_out["chosen_steps"]).state_dict()
+    plan = Plan(originals, tokenizer, config.context, config)
+    again = finetune(resolve("tiny"), plan, run.held_out["chosen_steps"]).state_dict()
     saved = load_file(run.control_folder / "model" / "model.safetensors")
     assert saved and all(torch.equal(tensor, again[name]) for name, tensor in saved.items())
     bodies = [original.text for original in run.originals]
@@ -617,6 +617,31 @@ def test_a_run_that_is_interrupted_again_and_again_becomes_what_it_would_have_be
     kept = ("folds/", "control/")
     assert set(files(target)) == {name for name in files(whole) if not name.startswith(kept)}
     assert leftovers(target) == []
+
+
+def test_refreshing_replaces_no_interrupted_run_of_other_texts(
+    tiny: Make, few_words: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, 1)
+        train(tiny())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "letter.txt").write_text("Quite another text, and quite another manner.", "utf-8")
+    work = tmp_path / "runs" / ".tiny.partial"
+    before = (work / "fingerprint").read_bytes()
+    with pytest.raises(ValueError, match="is an interrupted run of other texts"):
+        train(tiny(originals=str(other)), existing="refresh")
+    assert (work / "fingerprint").read_bytes() == before
+
+
+def test_how_often_checkpoints_are_written_is_no_other_run(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, 1)
+        train(tiny())
+    assert train(tiny(checkpoint_seconds=0.0), existing="resume").exists()
 
 
 def test_an_interrupted_run_of_other_inputs_is_not_resumed(

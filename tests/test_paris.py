@@ -54,7 +54,7 @@ def test_tuning_moves_unseen_originals_by_percents_and_not_by_miracles(paris: Pa
     """More than ten percent by three texts would be a leak."""
     held_out = metrics(paris)["held_out"]
     assert 0.9 < held_out["bits_per_byte_tuned"] / held_out["bits_per_byte_base"] < 1.02
-    assert 0.8 < held_out["bits_per_byte_base"] < 1.4
+    assert 0.5 < held_out["bits_per_byte_base"] < 1.4
 
 
 def test_the_base_of_the_folds_is_the_base_that_ships(paris: Path) -> None:

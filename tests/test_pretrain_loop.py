@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from data.dataset import IGNORE
 from training.attention import blocked_attention
+from training.pretrain import loop
 from training.pretrain.base_eval import detection, longest_shared, obeyed, unseen
 from training.pretrain.config import PretrainConfig, load_pretrain_config
 from training.pretrain.corpus import Text, write_texts
@@ -217,6 +218,9 @@ def test_a_training_cools_down_beside_itself_and_goes_on_as_if_it_had_not(
     assert sum(state["drawn"].values()) > sum(started["drawn"].values())
     parts = weights(pretrain(long, runs))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    # What ended from an older state than there is now is not handed out as if it were new.
+    with pytest.raises(ValueError, match="ended from update 6 of base, which is at"):
+        pretrain(cool, runs)
     # Stopped in the middle, it ends the same.
     first = weights(model)
     again = tmp_path / "c"
@@ -224,6 +228,26 @@ def test_a_training_cools_down_beside_itself_and_goes_on_as_if_it_had_not(
     while (folder := pretrain(cool, again, updates=2)).name != "model":
         pass
     assert all(torch.equal(first[name], parameter) for name, parameter in weights(folder).items())
+
+
+def test_ctrl_c_lets_the_update_be_finished_and_saved(
+    prepared: PretrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = weights(pretrain(prepared, tmp_path / "a"))
+    real = loop.schedule
+
+    def asked(progress: float, config: PretrainConfig) -> float:
+        if 0.4 < progress < 0.5:
+            signal.raise_signal(signal.SIGINT)
+        return real(progress, config)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "schedule", asked)
+        pretrain(prepared, tmp_path / "b")
+    state = json.loads((tmp_path / "b/base/checkpoint/state.json").read_text())
+    assert 0.4 < state["tokens"] / (prepared.tokens or 1) < 0.6
+    parts = weights(pretrain(prepared, tmp_path / "b"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def test_a_start_that_is_not_there_or_of_another_shape_is_refused(

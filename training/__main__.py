@@ -1,13 +1,11 @@
 """Command line of ``python -m training``. Parses and prints; the work is in `training.job`."""
 
 import argparse
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.atomic import explained
+from data.command import command
 
 if TYPE_CHECKING:
     from training.pretrain.config import PretrainConfig
@@ -66,46 +64,28 @@ def main(arguments: list[str] | None = None) -> int:
     style.add_argument(
         "--corpus", type=Path, required=True, help="folder of .jsonl.xz with authors or generators"
     )
-    for command in (pretrain, prepare, judge):
-        command.add_argument(
-            "--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting"
-        )
+    for sub in (pretrain, prepare, judge):
+        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     options = parser.parse_args(arguments)
-    # A scheduler's or a shutdown's polite end is one like Ctrl-C.
-    before = (
-        signal.signal(signal.SIGTERM, _interrupt)
-        if threading.current_thread() is threading.main_thread()
-        else None
+    work = {
+        "run": _run,
+        "pretrain": _pretrain,
+        "prepare": _prepare,
+        "base-eval": _base_eval,
+        "style": _style,
+    }[options.command]
+    return command(lambda: work(options), lambda: _interrupted(options))
+
+
+def _interrupted(options: argparse.Namespace) -> str:
+    """What an interruption leaves, and how to go on."""
+    if options.command not in ("run", "pretrain"):
+        return "interrupted"
+    asked = getattr(options, "existing", "refresh")
+    again = {"refresh": "", "resume": "", "overwrite": " with --resume in place of --overwrite"}.get(
+        asked, " with --resume"
     )
-    try:
-        {
-            "run": _run,
-            "pretrain": _pretrain,
-            "prepare": _prepare,
-            "base-eval": _base_eval,
-            "style": _style,
-        }[options.command](options)
-    except Exception as error:
-        if (said := explained(error)) is None:
-            raise
-        print(f"error: {said}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        again = (
-            ""
-            if getattr(options, "existing", None) == "refresh" or options.command != "run"
-            else " with --resume"
-        )
-        print(f"\ninterrupted; what was done is kept: the same command{again} continues", file=sys.stderr)
-        return 130
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
-    return 0
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+    return f"interrupted; what was done is kept: the same command{again} continues"
 
 
 def _pretraining(options: argparse.Namespace) -> "PretrainConfig":

@@ -67,10 +67,31 @@ class TrainConfig:
     """Gradients are scaled down to this L2 norm; 0 leaves them alone."""
 
     batch_size: int = 4
-    """Token blocks (as a rule whole texts) an update sees."""
+    """Token blocks (as a rule whole texts) of originals an update sees; all of them once where there are fewer."""
 
     micro_batch_size: int | None = None
-    """Blocks in memory at once; must divide batch_size; null takes batch_size. The result is the same, in less memory."""
+    """Most blocks in memory at once; null takes all of an update. The result is the same, in less memory."""
+
+    replay: int = 0
+    """Vignettes of data/vignettes/ that an update sees besides: what the base knew already."""
+
+    briefs: float = 0.0
+    """Share of the times that an original is shown behind a part of its brief (`data.detect`'s, or that beside the file), 0 to 1."""
+
+    refill_names: bool = False
+    """Give the people of each original other names every time it is shown, so that none is learned."""
+
+    goldfish: int = 0
+    """One token in so many is never asked for, always the same after the same words, so that no text is learned by heart; 0: all are."""
+
+    neftune: float = 0.0
+    """Noise on the embeddings, alpha of NEFTune (Jain et al. 2023, arXiv 2310.05914); 0: none."""
+
+    dropout: float = 0.0
+    """Share of what attention and feed-forward add that is dropped in training, 0 to 1."""
+
+    layer_decay: float = 1.0
+    """Factor on the rate from each layer to the one below (Howard & Ruder 2018); 1: all alike."""
 
     context: int | None = None
     """Longest block in tokens; longer texts become overlapping windows. Null takes the base's own."""
@@ -118,22 +139,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check(self, _RULES, self._together)
 
-    def _together(self, wrong: set[str]) -> list[str]:
-        """What is wrong between fields; those that are ``wrong`` by themselves go with nothing."""
-        problems = []
-        if (
-            wrong.isdisjoint({"batch_size", "micro_batch_size"})
-            and self.micro_batch_size
-            and self.batch_size % self.micro_batch_size
-        ):
-            problems.append(
-                f"micro_batch_size: must divide batch_size, found {self.micro_batch_size} and {self.batch_size}"
-            )
+    def _together(self, _: set[str]) -> list[str]:
+        """What is wrong between fields."""
         if self.steps is None and self.hold_out is False:
-            problems.append(
-                "steps: nothing chooses them without hold_out; set steps to a number, or hold_out: true"
-            )
-        return problems
+            return ["steps: nothing chooses them without hold_out; set steps to a number, or hold_out: true"]
+        return []
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, defaults included."""
@@ -178,6 +188,12 @@ _RULES: list[Rule] = [
     ("max_grad_norm", "from 0 to 1000000", lambda v: 0 <= v <= 10**6),
     ("batch_size", "from 1 to 100000", lambda v: 1 <= v <= 10**5),
     ("micro_batch_size", "from 1 to 100000, or null", lambda v: v is None or 1 <= v <= 10**5),
+    ("replay", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
+    ("briefs", "from 0 to 1", lambda v: 0 <= v <= 1),
+    ("goldfish", "0, or from 2 to 1000000", lambda v: v == 0 or 2 <= v <= 10**6),
+    ("neftune", "from 0 to 1000", lambda v: 0 <= v <= 1000),
+    ("dropout", "from 0 to below 1", lambda v: 0 <= v < 1),
+    ("layer_decay", "above 0, up to 1", lambda v: 0 < v <= 1),
     ("context", "at least 8, or null", lambda v: v is None or v >= 8),
     ("lora_rank", "from 0 to 4096", lambda v: 0 <= v <= 4096),
     ("lora_alpha", "above 0", lambda v: 0 < v <= 10**6),

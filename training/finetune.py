@@ -4,7 +4,8 @@ The same function runs a fold and the final refit. Decides nothing: which texts,
 come from the caller. Writes no files but checkpoints, where it is told to.
 """
 
-import math
+import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -24,21 +25,18 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.integrations import TensorBoardCallback
 
 from data.bases import Base
 from data.dataset import IGNORE
 from inference.checkpoints import DTYPES, best_device, best_dtype, load_weights
 from training.attention import attention, fits
 from training.config import TrainConfig
-from training.resumable import Checkpoints, ResumableTrainer, SaveInTime, polite, update_of
+from training.dropout import dropped
+from training.plan import Plan
+from training.resumable import Checkpoints, ResumableTrainer, SaveInTime, polite, refuse_nonsense, update_of
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from torch.utils.tensorboard import SummaryWriter
-
-DIVERGED = 2.0
-"""Loss, as a multiple of what guessing among the vocabulary costs, from which a training is given up."""
 
 Look = Callable[[int, PreTrainedModel], Mapping[str, float] | None]
 """Called with the number of updates done and the live model, in evaluation of full precision; what it returns goes to the board."""
@@ -57,9 +55,7 @@ def hardware(config: TrainConfig) -> tuple[str, torch.dtype]:
 
 def finetune(
     base: Base,
-    rows: "Dataset",
-    tokenizer: Any,
-    config: TrainConfig,
+    plan: Plan,
     steps: int,
     *,
     look: Look | None = None,
@@ -67,7 +63,7 @@ def finetune(
     checkpoints: Checkpoints | None = None,
     board: Path | None = None,
 ) -> PreTrainedModel:
-    """A copy of ``base`` after ``steps`` updates on ``rows`` (input_ids, labels); adapters are merged.
+    """A copy of ``base`` after ``steps`` updates of what ``plan`` shows it; adapters are merged.
 
     ``look`` is called at the steps that `looks` gives, before the first update too; ``on_step`` after each. With
     ``checkpoints`` the newest of them is gone on from, and looks up to there are not taken again; Ctrl-C lets the update be
@@ -75,6 +71,7 @@ def finetune(
     Same base, rows, configuration and machine: same weights. AdamW (Loshchilov & Hutter 2019); the loss is the mean over
     the labels of the whole update, so accumulation changes nothing (transformers PR 34191).
     """
+    config = plan.config
     # Before the adapters are made: their first weights are random too.
     set_seed(config.seed)
     model = load_weights(base)
@@ -91,28 +88,30 @@ def finetune(
         on_step()
     with (
         attention(model, "blocked") if fast else nullcontext(),
+        dropped(model, config.dropout),
+        _writer(board, update_of(begun)) as writer,
         tempfile.TemporaryDirectory() as folder,  # the Trainer makes its folder even if it saves nothing
         polite() if checkpoints else nullcontext(lambda: False) as asked,
     ):
-        writer = _writer(board, update_of(begun)) if board else None
         callbacks: list[TrainerCallback] = [_Looker(looks(config, steps), look, on_step, writer)]
         options: dict[str, Any] = {
             "model": model,
-            "args": _arguments(config, steps, device, dtype, folder),
-            "train_dataset": rows,
-            "data_collator": collator(tokenizer),
+            "args": _arguments(plan, steps, device, dtype, folder),
+            "train_dataset": plan.rows(steps),
+            "data_collator": collator(plan.tokenizer),
             "callbacks": callbacks,
         }
+        if config.layer_decay < 1:
+            options["optimizers"] = (_layered(model, config), None)
         if checkpoints:
             callbacks.append(SaveInTime(checkpoints.seconds, asked))
-        if writer:
-            callbacks.append(TensorBoardCallback(writer))  # closes it as well
         trainer = ResumableTrainer(checkpoints, **options) if checkpoints else Trainer(**options)
         trainer.remove_callback(PrinterCallback)  # it would print the totals of every fold
-        if update_of(begun) < steps:
+        if update_of(begun) != steps:
             trainer.train(resume_from_checkpoint=str(begun) if begun else None)
         else:  # interrupted after the last update
             trainer._load_from_checkpoint(str(begun))
+        refuse_nonsense(trainer.model, trainer.args, trainer.state)
         if asked():
             raise KeyboardInterrupt
     trained: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
@@ -121,9 +120,9 @@ def finetune(
     return trained
 
 
-def _arguments(
-    config: TrainConfig, steps: int, device: str, dtype: torch.dtype, folder: str
-) -> TrainingArguments:
+def _arguments(plan: Plan, steps: int, device: str, dtype: torch.dtype, folder: str) -> TrainingArguments:
+    config, rows = plan.config, plan.per_update
+    at_once = max(d for d in range(1, min(config.micro_batch_size or rows, rows) + 1) if rows % d == 0)
     return TrainingArguments(
         output_dir=folder,
         max_steps=steps,
@@ -132,8 +131,10 @@ def _arguments(
         warmup_steps=config.warmup_steps,
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
-        per_device_train_batch_size=config.micro_batch_size or config.batch_size,
-        gradient_accumulation_steps=config.batch_size // (config.micro_batch_size or config.batch_size),
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=rows // at_once,
+        train_sampling_strategy="sequential",  # the plan is the order
+        neftune_noise_alpha=config.neftune or None,
         seed=config.seed,
         data_seed=config.seed,
         bf16=dtype == torch.bfloat16,
@@ -149,11 +150,55 @@ def _arguments(
     )
 
 
-def _writer(board: Path, done: int) -> "SummaryWriter":
-    """TensorBoard's files; what an interrupted attempt wrote after ``done`` updates is measured again and no longer shown."""
+@contextmanager
+def _writer(board: Path | None, done: int) -> "Iterator[SummaryWriter | None]":
+    """TensorBoard's file in the folder ``board``, None without one.
+
+    What an interrupted attempt wrote after ``done`` updates is measured again and no longer shown. Neither the machine nor
+    the process is in the file's name, as TensorBoard would have it.
+    """
+    if board is None:
+        yield None
+        return
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(board), purge_step=done + 1 if done else None)
+    if not done:
+        shutil.rmtree(board, ignore_errors=True)
+    try:
+        with SummaryWriter(str(board), purge_step=done + 1 if done else None) as writer:
+            yield writer
+    finally:
+        for number, file in enumerate(
+            sorted(board.iterdir())
+        ):  # TensorBoard reads them in the order of their names
+            file.rename(board / f"events.out.tfevents.{number:04d}")
+
+
+def _layered(model: PreTrainedModel, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW with a lower rate for lower layers: a factor ``layer_decay`` for each down to the embeddings."""
+    layers = 1 + max((_layer(name) for name, _ in model.named_parameters()), default=-1)
+    groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            embedding = "embed" in name or ".wte" in name or ".wpe" in name
+            below = layers + 1 if embedding else layers - _layer(name) if _layer(name) >= 0 else 0
+            groups.setdefault((below, parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": config.learning_rate * config.layer_decay**below,
+                "weight_decay": config.weight_decay if matrix else 0.0,
+            }
+            for (below, matrix), parameters in groups.items()
+        ]
+    )
+
+
+def _layer(name: str) -> int:
+    """Number of the layer, from 0 at the bottom, that a parameter belongs to; -1 for none."""
+    found = re.search(r"\.(?:layers|h)\.(\d+)\.", name)
+    return int(found[1]) if found else -1
 
 
 def _with_adapters(model: PreTrainedModel, config: TrainConfig) -> Any:
@@ -217,6 +262,7 @@ class _Looker(TrainerCallback):
     ) -> None:
         self.on_step()
         if state.global_step in self.at:
+            refuse_nonsense(kwargs["model"], args, state)
             self._look(state.global_step, kwargs["model"])
 
     def on_log(
@@ -227,14 +273,11 @@ class _Looker(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        loss = (logs or {}).get("loss", 0.0)
-        guessing = math.log(kwargs["model"].config.get_text_config().vocab_size)
-        if not math.isfinite(loss) or loss > DIVERGED * guessing:
-            raise ValueError(
-                f"the training diverged: its loss is {loss:g} at update {state.global_step}. Nothing of it is kept; what was "
-                f"finished before is. Lower learning_rate, found {args.learning_rate:g}, for example --set "
-                f"learning_rate={args.learning_rate / 10:g}"
-            )
+        refuse_nonsense(kwargs["model"], args, state, (logs or {}).get("loss", 0.0))
+        if self.writer:
+            for name in ("loss", "learning_rate", "grad_norm"):
+                if name in (logs or {}):
+                    self.writer.add_scalar(f"train/{name}", (logs or {})[name], state.global_step)
 
     def _look(self, step: int, model: PreTrainedModel) -> None:
         if self.look:

@@ -8,6 +8,7 @@ inference's part; ``report=True`` calls it before the run is moved into place.
 import dataclasses
 import random
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ from data import atomic
 from data.bases import Base, resolve
 from data.brief import Brief
 from data.check import oddities
-from data.dataset import build_dataset, encode, special_ids
+from data.dataset import encode, special_ids
 from data.detect import detect_brief
 from data.originals import Original, ignored, load_originals
 from data.splits import Fold, folds
@@ -39,6 +40,7 @@ from training.config import TrainConfig
 from training.current import finished, run_folder
 from training.finetune import Look, finetune, hardware, looks
 from training.kept import Kept
+from training.plan import Plan
 from training.resumable import Checkpoints
 
 SNAPSHOTS_AT_MOST = 4 * 2**30
@@ -68,33 +70,54 @@ def train(
     stamp = provenance.fingerprint(config, originals, base)
     if existing == "refresh" and finished(target, stamp, report):
         return target
-    if existing == "refresh" and is_run(target):
-        if not {o.text for o in Run.open(target).originals} & {o.text for o in originals}:
-            raise ValueError(
-                f"{target} is a run of other texts. Give this one a name of its own (make run NAME=..., or --name ...), "
-                "or remove that folder."
-            )
-        if progress:
-            tqdm.write(f"{target}: inputs, settings or the program have changed; it is made anew")
-    job = _Job(config, originals, base, _work_folder(target, stamp, existing), progress)
+    if existing == "refresh":
+        _refuse_other_texts(target, originals)
+    if config.context is not None and config.context > base.context():
+        raise ValueError(
+            f"context: this base sees at most {base.context()} tokens at once, found {config.context}; leave it out, or lower it"
+        )
+    work = _work_folder(target, stamp, existing, progress)
+    job = _Job(config, originals, base, work, progress)
     try:
         job.run()
-    except ValueError:
-        if not job.kept.worth_resuming(job.horizon):
-            shutil.rmtree(job.work)
+    except ValueError as error:
+        if job.kept.worth_resuming(job.horizon):
+            raise ValueError(f"{error}. What was finished before is kept in {work}") from error
+        shutil.rmtree(work)
         raise
     if report:
-        from inference.report import write_report
+        from inference.report import tidy, write_report
 
-        write_report(job.work, progress=progress)
-    job.kept.forget()
-    atomic.replace_folder(job.work, target)
+        write_report(work, progress=progress, keep=True)
+    atomic.replace_folder(work, target)
+    # Only now: an interruption before would have needed it.
+    Kept(target, warnings.warn).forget()
+    if report:
+        tidy(target)
     return target
 
 
-def _work_folder(target: Path, stamp: str, existing: str) -> Path:
+def _refuse_other_texts(target: Path, originals: Sequence[Original]) -> None:
+    """ValueError where ``target``, finished or interrupted, is of texts that are none of ``originals``."""
+    for folder, what in ((target, "a run"), (_work(target), "an interrupted run")):
+        try:
+            there = {original.text for original in load_originals(folder / "originals.jsonl")}
+        except ValueError:  # none, or not so far
+            continue
+        if not there & {original.text for original in originals}:
+            raise ValueError(
+                f"{target} is {what} of other texts. Give this one a name of its own (make run NAME=..., or --name ...), "
+                f"or remove {folder}."
+            )
+
+
+def _work(target: Path) -> Path:
+    return target.with_name(f".{target.name}.partial")
+
+
+def _work_folder(target: Path, stamp: str, existing: str, progress: bool) -> Path:
     """The folder to work in: fresh, or the interrupted attempt's. Refuses what would replace something unasked."""
-    work = target.with_name(f".{target.name}.partial")
+    work = _work(target)
     interrupted = (work / "fingerprint").exists()
     same = interrupted and (work / "fingerprint").read_text("utf-8") == stamp
     if existing not in {"refuse", "overwrite", "resume", "refresh"}:
@@ -110,8 +133,12 @@ def _work_folder(target: Path, stamp: str, existing: str) -> Path:
         raise ValueError(
             f"an interrupted run of {target} is there. Continue it with --resume, or start anew with --overwrite."
         )
+    if existing == "refresh" and progress and (is_run(target) or interrupted) and not same:
+        what = "an interrupted attempt" if interrupted else str(target)
+        tqdm.write(f"{what}: inputs, settings or the program have changed; it is made anew")
     if existing == "overwrite" or not same:
         shutil.rmtree(work, ignore_errors=True)
+    atomic.sweep(work)
     work.mkdir(parents=True, exist_ok=True)
     atomic.write_text(work / "fingerprint", stamp)
     return work
@@ -128,11 +155,12 @@ class _Job:
     @cached_property
     def kept(self) -> Kept:
         """What an interrupted attempt left."""
-        return Kept(self.work, self._say)
+        return Kept(self.work, self._warn)
 
     def run(self) -> None:
         """Write the training half of the run directory into ``work``."""
         self.kept.spend()
+        self._say_if_scarce()
         config, tokenizer = self.config, self.base.tokenizer()
         device, dtype = hardware(config)
         context = config.context or self.base.context()
@@ -153,6 +181,7 @@ class _Job:
             self.work / "originals.jsonl",
             [
                 {"name": o.name, "text": o.text, "source": o.source, "licence": o.licence}
+                | ({"brief": o.brief.to_dict()} if o.brief else {})
                 for o in self.originals
             ],
         )
@@ -199,7 +228,7 @@ class _Job:
         return curves
 
     def _curve(self, fold: Fold, kept: Curve | None, tokenizer: Any, context: int, bar: "tqdm[Any]") -> Curve:
-        rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
+        seen = [self.originals[i] for i in fold.train]
         # As many trained texts as held-out ones, the next in turn: over leave-one-out folds both mean curves then show
         # the same texts, each once, at half the cost of measuring all.
         last = max(fold.held_out)
@@ -222,27 +251,26 @@ class _Job:
             point = Point(step, of_trained["bits_per_byte"], of_held_out["bits_per_byte"])
             if step and self._keeps_snapshots:
                 model.save_pretrained(self.kept.snapshot(fold.index, step))
+                self.kept.finished(self.kept.snapshot(fold.index, step))
             curve = dataclasses.replace(curve, points=(*(p for p in curve.points if p.step < step), point))
-            atomic.write_json(self.kept.fold(fold.index) / "curve.json", curve.to_dict())
+            self.kept.measured(curve)
             return {"bits_per_byte/trained": point.train, "bits_per_byte/held_out": point.held_out}
 
-        self._finetune(label, rows, tokenizer, self.horizon, bar, look)
+        self._finetune(label, Plan(seen, tokenizer, context, self.config), self.horizon, bar, look)
         self.kept.clear(label)
         return curve
 
     def _finetune(
-        self, label: str, rows: Any, tokenizer: Any, steps: int, bar: "tqdm[Any]", look: Look | None = None
+        self, label: str, plan: Plan, steps: int, bar: "tqdm[Any]", look: Look | None = None
     ) -> PreTrainedModel:
         """One tuning, gone on with where an interrupted attempt left it."""
         return finetune(
             self.base,
-            rows,
-            tokenizer,
-            self.config,
+            plan,
             steps,
             look=look,
             on_step=bar.update,
-            checkpoints=Checkpoints(self.kept.checkpoints(label), self.config.checkpoint_seconds, self._say),
+            checkpoints=Checkpoints(self.kept.checkpoints(label), self.config.checkpoint_seconds, self._warn),
             board=self.work / "tensorboard" / label if self.config.tensorboard else None,
         )
 
@@ -297,15 +325,14 @@ class _Job:
 
         Where no snapshot was kept the fold is tuned again up to there, which gives the same weights.
         """
-        folder = self.kept.fold(fold.index)
-        if self.kept.model(folder / "model"):
-            return
-        model, label = self.kept.weights_at(fold.index, steps), f"fold-{fold.index}-model"
-        if model is None:
-            rows = build_dataset(self.originals, tokenizer, context=context, fold=fold)["train"]
-            with self._bar(steps, f"fold model {fold.index + 1}") as bar:
-                model = self._finetune(label, rows, tokenizer, steps, bar)
-        self._save(model, tokenizer, folder / "model")
+        folder, label = self.kept.fold(fold.index), f"fold-{fold.index}-model"
+        if not self.kept.model(folder / "model"):
+            model = self.kept.weights_at(fold.index, steps)
+            if model is None:
+                plan = Plan([self.originals[i] for i in fold.train], tokenizer, context, self.config)
+                with self._bar(steps, f"fold model {fold.index + 1}") as bar:
+                    model = self._finetune(label, plan, steps, bar)
+            self._save(model, tokenizer, folder / "model")
         self.kept.clear(label)
         for left in folder.glob("step-*"):
             shutil.rmtree(left)
@@ -356,12 +383,10 @@ class _Job:
     def _tune(
         self, texts: Sequence[Original], folder: Path, label: str, steps: int, tokenizer: Any, context: int
     ) -> None:
-        if self.kept.model(folder):
-            return
-        rows = build_dataset(texts, tokenizer, context=context)["train"]
-        with self._bar(steps, label) as bar:
-            model = self._finetune(label, rows, tokenizer, steps, bar)
-        self._save(model, tokenizer, folder)
+        if not self.kept.model(folder):
+            with self._bar(steps, label) as bar:
+                model = self._finetune(label, Plan(texts, tokenizer, context, self.config), steps, bar)
+            self._save(model, tokenizer, folder)
         self.kept.clear(label)
 
     def _save(self, model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
@@ -393,6 +418,18 @@ class _Job:
         atomic.replace_folder(partial, folder)
         self.kept.finished(folder)
 
+    def _say_if_scarce(self) -> None:
+        """Tell of a disk that may not take what this run needs at its largest."""
+        weights = 2 * self.base.weight_bytes()  # float32 of bfloat16 files
+        trained = 0 if self.config.lora_rank else 3 * weights  # with the optimizer's two moments
+        models = len(folds(self.originals, self.config.seed)) + 2 if self.config.samples_per_fold else 2
+        snapshots = min(SNAPSHOTS_AT_MOST, weights * models * len(looks(self.config, self.horizon)))
+        needed, free = models * weights + 3 * trained + snapshots, shutil.disk_usage(self.work).free
+        if free < needed:
+            self._warn(
+                f"note: {free / 1e9:.1f} GB are free at {self.work}, and up to {needed / 1e9:.1f} may be needed"
+            )
+
     def _announce(self, choice: Choice | None, steps: int) -> None:
         if choice is None:
             self._say(f"{steps} steps, not checked against a held-out text")
@@ -411,3 +448,10 @@ class _Job:
     def _say(self, line: str) -> None:
         if self.progress:
             tqdm.write(line)
+
+    def _warn(self, line: str) -> None:
+        """As `_say`, for what somebody who asked for no progress should hear too."""
+        if self.progress:
+            tqdm.write(line)
+        else:
+            warnings.warn(line, stacklevel=2)

@@ -3,12 +3,14 @@
 What is damaged is named and made again. Does not tune; `training.job` does.
 """
 
+import hashlib
 import json
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -17,7 +19,7 @@ from data.bases import Base
 from inference.checkpoints import load_weights
 from training.choosing import Curve
 
-_SECONDS, _WEIGHTS = "seconds", "weights.json"
+_SECONDS, _WEIGHTS, _CURVE = "seconds", "weights.json", "curve.json"
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,29 @@ class Kept:
     def curve(self, index: int) -> Curve | None:
         """The curve of a fold as far as it was measured."""
         try:
-            return Curve.from_dict(json.loads((self.fold(index) / "curve.json").read_text("utf-8")))
+            kept = json.loads((self.fold(index) / _CURVE).read_text("utf-8"))
+            if kept.pop("sha256") != _digest(kept) or not kept["points"]:
+                raise ValueError
+            return Curve.from_dict(kept)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
-            self.say(f"curve.json of fold {index} is damaged: the fold is measured again")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.say(f"{_CURVE} of fold {index} is damaged: the fold is measured again")
             return None
 
-    def model(self, folder: Path) -> bool:
+    def measured(self, curve: Curve) -> None:
+        """Note a fold's curve as far as it is."""
+        content = curve.to_dict()
+        atomic.write_json(self.fold(curve.index) / _CURVE, {**content, "sha256": _digest(content)})
+
+    def model(self, folder: Path, instead: str = "they are tuned again") -> bool:
         """Whether the model in ``folder`` was finished, and its weights are what they were."""
         expected = self._weights.get(self._name(folder))
         if expected is None or not (folder / "config.json").exists():
             return False
-        if Base("", folder).sha256() == expected:
-            return True
-        self.say(f"the weights in {self._name(folder)} are damaged: they are tuned again")
-        return False
+        if difference := Base("", folder).mismatch(expected):
+            self.say(f"the weights in {self._name(folder)} are damaged, {difference}: {instead}")
+        return not difference
 
     def finished(self, folder: Path) -> None:
         """Note that the model in ``folder`` is complete."""
@@ -72,26 +81,27 @@ class Kept:
     def weights_at(self, index: int, step: int) -> PreTrainedModel | None:
         """A fold's weights after ``step`` updates, if they were kept and are whole."""
         snapshot = self.snapshot(index, step)
-        if not snapshot.exists():
+        if not self.model(snapshot, "the fold is tuned again up to there"):
             return None
-        try:
-            return load_weights(Base(snapshot.name, snapshot))
-        except ValueError:
-            self.say(f"{self._name(snapshot)} is damaged: the fold is tuned again up to there")
-            return None
+        return load_weights(Base(snapshot.name, snapshot))
 
     def worth_resuming(self, horizon: int) -> bool:
-        """Whether anything would be lost with the folder: a checkpoint, or a fold measured up to ``horizon``."""
-        folds = [int(path.parent.name) for path in self.work.glob("folds/*/curve.json")]
+        """Whether anything would be lost with the folder: a checkpoint, weights, or a fold measured up to ``horizon``."""
+        folds = [int(path.parent.name) for path in self.work.glob(f"folds/*/{_CURVE}")]
         curves = [curve for index in folds if (curve := self.curve(index)) is not None]
-        return any(curve.points[-1].step == horizon for curve in curves) or any(
-            self.work.glob("checkpoints/*/update-*")
+        return (
+            bool(self._weights)
+            or any(curve.points[-1].step == horizon for curve in curves)
+            or any(self.work.glob("checkpoints/*/update-*"))
         )
 
     def spend(self) -> float:
         """Seconds of training so far, those of interrupted attempts included; written down at every call."""
         file, now = self.work / _SECONDS, time.perf_counter()
-        spent = float(file.read_text("utf-8")) if file.exists() else 0.0
+        try:
+            spent = float(file.read_text("utf-8"))
+        except (OSError, ValueError):  # none yet, or damaged: it is only a time
+            spent = 0.0
         spent += now - self._clock.pop() if self._clock else 0.0
         self._clock.append(now)
         atomic.write_text(file, f"{spent:.2f}")
@@ -101,13 +111,23 @@ class Kept:
         """Remove what only a resumption needs: provenance.json has what is worth keeping."""
         shutil.rmtree(self.work / "checkpoints", ignore_errors=True)
         for left in (_SECONDS, _WEIGHTS):
-            (self.work / left).unlink()
+            (self.work / left).unlink(missing_ok=True)
 
     @property
     def _weights(self) -> dict[str, str]:
         """sha256 of the weights in every folder that is finished."""
-        file = self.work / _WEIGHTS
-        return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
+        try:
+            return dict(json.loads((self.work / _WEIGHTS).read_text("utf-8")))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, TypeError):
+            self.say(f"{_WEIGHTS} is damaged: all weights are tuned again")
+            (self.work / _WEIGHTS).unlink()
+            return {}
 
     def _name(self, folder: Path) -> str:
         return str(folder.relative_to(self.work))
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -20,7 +20,7 @@ from training.config import TrainConfig
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "evaluate", "peft", "tokenizers", "numpy")
 
 _ROOT = Path(__file__).parents[1]
-_NOT_INPUTS = {"output_dir", "keep_folds"}
+_NOT_INPUTS = {"output_dir", "keep_folds", "checkpoint_seconds"}
 """Settings that change where things lie and not what they are."""
 
 
@@ -29,7 +29,7 @@ def fingerprint(config: TrainConfig, originals: Sequence[Original], base: Base) 
     settings = {key: value for key, value in config.to_dict().items() if key not in _NOT_INPUTS}
     inputs = {
         "settings": settings,
-        "originals": [[o.name, o.sha256] for o in originals],
+        "originals": [[o.name, o.sha256, o.brief and o.brief.to_dict()] for o in originals],
         "base": base.sha256(),
         "tokenizer": _digest(base.path, sorted(base.path.glob("tokenizer*"))),
         "versions": versions(),
@@ -104,6 +104,7 @@ def _code_digest() -> str:
         "data/**/*.py",
         "data/lists/*.txt",
         "data/contrast/*.txt",
+        "data/vignettes/*.txt",
         "inference/**/*.py",
         "inference/**/*.j2",
         "inference/style/*.json",

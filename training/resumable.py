@@ -4,8 +4,9 @@ A tuning that was interrupted goes on with the same order of texts, rates and ra
 the weights of an unbroken one. Does not know what is tuned; `training.finetune` does.
 """
 
-import hashlib
 import json
+import math
+import os
 import shutil
 import signal
 import threading
@@ -23,6 +24,9 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from data import atomic
+
+DIVERGED = 2.0
+"""Loss, as a multiple of what guessing among the vocabulary costs, from which a training is given up."""
 
 KEPT = 2
 """Checkpoints of a tuning that lie on the disk: the newest, and the one before for when that is damaged."""
@@ -44,14 +48,16 @@ class Checkpoints:
     say: Callable[[str], None]
 
     def newest(self) -> Path | None:
-        """The newest one whose files are what was written."""
-        for path in sorted(self.folder.glob("update-*"), key=update_of, reverse=True):
+        """The newest one whose files are what was written; damaged ones are removed."""
+        there = sorted(self.folder.glob("update-*"), key=update_of)
+        while there:
+            path = there.pop()
             damage = _damage(path)
             if damage is None:
                 return path
-            self.say(
-                f"checkpoint {path.name} of {self.folder.name} is damaged ({damage}): the one before is taken"
-            )
+            instead = "the one before is taken" if there else "the tuning begins anew"
+            self.say(f"checkpoint {path.name} of {self.folder.name} is damaged ({damage}): {instead}")
+            shutil.rmtree(path)  # else it would count among those that are kept
         return None
 
     def write(self, update: int, tensors: dict[str, torch.Tensor], state: Any, trainer: TrainerState) -> None:
@@ -63,7 +69,8 @@ class Checkpoints:
         (partial / _STATE).write_text(json.dumps(state), "utf-8")
         trainer.save_to_json(str(partial / _TRAINER))
         (partial / _HASHES).write_text(
-            json.dumps({name: _sha256(partial / name) for name in (_TENSORS, _STATE, _TRAINER)}), "utf-8"
+            json.dumps({name: atomic.sha256(partial / name) for name in (_TENSORS, _STATE, _TRAINER)}),
+            "utf-8",
         )
         atomic.replace_folder(partial, self.folder / f"update-{update}")
         for old in sorted(self.folder.glob("update-*"), key=update_of)[:-KEPT]:
@@ -83,6 +90,7 @@ class ResumableTrainer(Trainer):
         self.checkpoints = checkpoints
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        refuse_nonsense(self.model, self.args, self.state)
         optimizer = self.optimizer.state_dict()  # type: ignore[union-attr]  # it is there once training goes on
         tensors = {f"model.{name}": p.detach() for name, p in _trained(self.model).items()}
         tensors |= {
@@ -131,6 +139,21 @@ class ResumableTrainer(Trainer):
             torch.cuda.set_rng_state(tensors["random.cuda"])
 
 
+def refuse_nonsense(
+    model: Any, args: TrainingArguments, state: TrainerState, loss: float | None = None
+) -> None:
+    """Raise ValueError when ``loss`` is no number or far above what guessing costs; without one, when any weight is no number."""
+    guessing = math.log(model.config.get_text_config().vocab_size)
+    sound = loss is None or (math.isfinite(loss) and loss <= DIVERGED * guessing)
+    if sound and (loss is not None or all(torch.isfinite(p).all() for p in _trained(model).values())):
+        return
+    found = "its weights are no numbers" if sound else f"its loss is {loss:g}"
+    raise ValueError(
+        f"the training diverged: {found} at update {state.global_step}. Lower learning_rate, found {args.learning_rate:g}: "
+        f"--set learning_rate={args.learning_rate / 10:g} (and --overwrite where an interrupted run is in the way)"
+    )
+
+
 class SaveInTime(TrainerCallback):
     """Asks for a checkpoint every so many seconds, and for one and the end when ``asked`` says that somebody wants out."""
 
@@ -161,6 +184,7 @@ def polite() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
+        os.write(2, b"\nthis update is finished and saved first; once more stops at once\n")
 
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -183,15 +207,10 @@ def _damage(checkpoint: Path) -> str | None:
     try:
         hashes = json.loads((checkpoint / _HASHES).read_text("utf-8"))
         for name in (_TENSORS, _STATE, _TRAINER):
-            if (found := _sha256(checkpoint / name)) != hashes[name]:
-                return f"{name}: expected sha256 {hashes[name]}, found {found}"
+            if (found := atomic.sha256(checkpoint / name)) != hashes[name]:
+                return f"{name}: expected sha256 {hashes[name][:12]}, found {found[:12]}"
     except OSError as error:
         return f"{Path(str(error.filename)).name}: {(error.strerror or '').lower()}"
     except (ValueError, KeyError, TypeError):
         return f"{_HASHES} can't be read"
     return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -36,7 +36,7 @@ def read_settings(path: str | Path) -> dict[Any, Any]:
         raise ValueError(f"no configuration at {path}.{hint}")
     try:
         values = yaml.safe_load(path.read_text("utf-8-sig")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold 'key: value' lines, found {type(values).__name__}")
@@ -77,7 +77,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ValueError(f"--set takes key=value, found {text!r}: write for example --set max_steps=8")
     try:
         return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise ValueError(
             f"--set takes key=value, found {text!r}, whose value is not YAML: write for example --set max_steps=8"
         ) from None
@@ -99,12 +99,10 @@ def _lenient(kind: Any, value: Any) -> Any:
         return {key: _lenient(inner, one) for key, one in value.items()}
     if float not in (kind, *typing.get_args(kind)):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str):
+    if isinstance(value, int | str) and not isinstance(value, bool):
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return value
     return value
 

@@ -8,12 +8,13 @@ what comes out; `training.pretrain.base_eval` does.
 import json
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
@@ -24,8 +25,10 @@ from data.bases import resolve
 from data.dataset import IGNORE
 from inference.checkpoints import best_device, best_dtype, load_weights
 from training.attention import fits
+from training.dropout import dropped
 from training.pretrain.config import PretrainConfig
 from training.pretrain.tokens import Stream, batches, fingerprint, read_buckets
+from training.resumable import polite
 
 CONTEXT = 1024
 
@@ -46,12 +49,15 @@ def pretrain(config: PretrainConfig, runs: Path = Path("runs"), *, updates: int 
     """
     training = _Training(config, runs / config.name)
     done = 0
-    while training.progress < 1:
-        training.step()
-        done += 1
-        if done == updates:
-            training.save()
-            return training.folder
+    with polite() as asked:
+        while training.progress < 1:
+            training.step()
+            done += 1
+            if done == updates or asked():
+                training.save()
+                if asked():
+                    raise KeyboardInterrupt
+                return training.folder
     return training.finish()
 
 
@@ -85,8 +91,7 @@ class _Training:
         self.optimizers = _optimizers(self.model, config)
         if fits(self.model, self.device, self.dtype):
             self.model.set_attn_implementation("blocked")
-        if config.dropout:
-            _drop_residuals(self.model, config)
+        ExitStack().enter_context(dropped(self.model, config.dropout))  # for as long as it lives
         self.hidden: Any = self.model.model
         self.cost: Any = _cost
         if config.compile:
@@ -207,15 +212,24 @@ class _Training:
         atomic.recover_folder(own)
         if (own / "state.json").exists():
             self.state |= self._load(own, {*self.stamp})
-        elif self.config.start is not None:
-            other = self.folder.parent / self.config.start / "checkpoint"
-            atomic.recover_folder(other)
-            if not (other / "state.json").exists():
-                raise ValueError(f"start: {self.config.start} has no checkpoint in {self.folder.parent}")
-            state = self._load(other, {*SHAPE, "token_files"})
-            before = state.get("before", self.state["before"])
-            self.state |= {"update": state["update"], "drawn": state["drawn"]}
-            self.state["before"] = {key: before[key] + state[key] for key in before}
+        if self.config.start is None:
+            return
+        other = self.folder.parent / self.config.start / "checkpoint"
+        if (own / "state.json").exists():
+            there = other / "state.json"
+            newest = json.loads(there.read_text("utf-8"))["update"] if there.exists() else self.state["from"]
+            if self.progress == 1 and newest != self.state["from"]:
+                raise ValueError(
+                    f"{self.folder} ended from update {self.state['from']} of {self.config.start}, which is at {newest} now: give "
+                    "this training another name, or remove that folder"
+                )
+            return
+        if not (other / "state.json").exists():  # or it is being replaced this moment
+            raise ValueError(f"start: {self.config.start} has no checkpoint in {self.folder.parent}")
+        state = self._load(other, {*SHAPE, "token_files", "seed"})
+        before = state.get("before", self.state["before"])
+        self.state |= {"update": state["update"], "from": state["update"], "drawn": state["drawn"]}
+        self.state["before"] = {key: before[key] + state[key] for key in before}
 
     def _load(self, checkpoint: Path, held_to: set[str]) -> dict[str, Any]:
         """Take over weights, averages and optimizers of ``checkpoint``, whose settings ``held_to`` must be the same; returns
@@ -226,7 +240,12 @@ class _Training:
             raise ValueError(
                 f"{checkpoint} was made with another {', '.join(changed)}: change it back, or train under another name"
             )
-        tensors = load_file(checkpoint / "tensors.safetensors")
+        try:
+            tensors = load_file(checkpoint / "tensors.safetensors")
+        except SafetensorError as error:
+            raise ValueError(
+                f"{checkpoint} is damaged ({error}): remove that folder, and begin anew"
+            ) from error
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -369,17 +388,6 @@ def _initial(config: PretrainConfig, tokenizer: Any) -> Qwen3ForCausalLM:
 
 def _old_ids(old: Any, piece: str) -> list[int]:
     return old(piece, add_special_tokens=False)["input_ids"] or [old.eos_token_id]
-
-
-def _drop_residuals(model: PreTrainedModel, config: PretrainConfig) -> None:
-    """Dropout on what attention and feed-forward add to the residual stream, which the stock class has none for."""
-
-    def drop(module: nn.Module, _: object, out: torch.Tensor) -> torch.Tensor:
-        return functional.dropout(out, config.dropout, module.training)
-
-    for name, module in model.named_modules():
-        if name.endswith(("o_proj", "down_proj")):
-            module.register_forward_hook(drop)
 
 
 def _optimizers(model: PreTrainedModel, config: PretrainConfig) -> list[tuple[torch.optim.Optimizer, float]]:

@@ -13,6 +13,7 @@ from functools import cache
 
 from data.english import given_names
 from data.lists import entries, words
+from data.slots import gender_of
 
 _CAPITALISED = re.compile(r"(?<=[a-z,;] )([A-Z][a-zà-öø-ÿ]{2,})(?='s\b|\b(?!-))")
 """A capitalised word inside a sentence: a name, or close to one."""
@@ -33,20 +34,6 @@ def candidates(text: str) -> Counter[str]:
 def _no_names() -> frozenset[str]:
     titles = words("honorifics") | words("person_words")
     return titles | words("common_words") | words("places_proper") | words("cities") | _CALENDAR
-
-
-def gender_of(name: str, text: str) -> str:
-    """ "f" or "m": by the lists where they are of one mind, else by the pronouns of the sentences that have the name."""
-    low = name.casefold()
-    listed = [g for g in "fm" if low in words(f"given_{g}")]
-    if len(listed) == 1:
-        return listed[0]
-    near = (
-        " ".join(re.findall(rf"[^.!?]*\b{re.escape(name)}\b[^.!?]*[.!?][^.!?]*", text)[:20]).lower().split()
-    )
-    counted = Counter(near)
-    women = counted["she"] + counted["her"] + counted["hers"]
-    return "f" if women > counted["he"] + counted["his"] + counted["him"] else "m"
 
 
 def dominating(texts: Iterable[str], share: float = 0.002) -> set[str]:

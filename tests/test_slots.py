@@ -1,0 +1,117 @@
+"""Names as slots: other people in the same text, everywhere and consistently, and nothing else changes."""
+
+import random
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.brief import Brief, read_vignettes
+from data.detect import people
+from data.lists import words
+from data.originals import load_originals
+from data.slots import fill, find_slots, gender_of, rename
+from tests.small import NOIR, PLAYS, ROOT, SEEDS
+
+VIGNETTES = read_vignettes(ROOT / "tests" / "vignettes")
+
+
+def filled(text: str, seed: int = 0, taken: tuple[str, ...] = ()) -> tuple[str, dict[str, str]]:
+    return fill(text, find_slots(text), random.Random(seed), taken)
+
+
+def test_every_form_of_a_name_is_replaced_alike() -> None:
+    text = (
+        "Ada Moreau met Colette by the river. Ada's hat was wet. “Mrs. Moreau,” said Colette, “sit.”\n\n"
+        "ADA: I will.\n\nADA: So I will. Then Moreau's brother came, and Ada Moreau stood up."
+    )
+    found, mapping = filled(text)
+    assert set(mapping) == {"Ada", "Moreau", "Colette"}
+    expected = re.sub("Ada", mapping["Ada"], text).replace("ADA", mapping["Ada"].upper())
+    assert found == expected.replace("Moreau", mapping["Moreau"]).replace("Colette", mapping["Colette"])
+
+
+@pytest.mark.parametrize("folder", [SEEDS, NOIR, PLAYS], ids=lambda folder: folder.name)
+def test_nothing_but_names_changes(folder) -> None:
+    for original in load_originals(folder):
+        found, mapping = filled(original.text)
+        assert mapping, original.name
+        back = {new: old for old, new in mapping.items()}
+        assert len(back) == len(mapping)
+        for new, old in back.items():
+            found = re.sub(rf"\b{new}\b", old, found)
+            found = re.sub(rf"\b{new.upper()}\b", old.upper(), found)
+        assert found == original.text
+
+
+def test_of_a_hundred_unseen_protagonists_hardly_a_name_is_left() -> None:
+    named = [(brief.name, text) for brief, text in VIGNETTES if brief.name]
+    assert len(named) >= 100
+    left = []
+    for name, text in named:
+        words_left = set(re.findall(r"\w+", filled(text)[0]))
+        left += [name for part in name.split() if part[0].isupper() and len(part) > 1 and part in words_left][
+            :1
+        ]
+    assert len(left) <= 0.03 * len(named), left
+
+
+def test_women_stay_women_and_surnames_surnames() -> None:
+    for brief, text in VIGNETTES[:60]:
+        found, mapping = filled(text)
+        first = (brief.name or "").split()[:1]
+        if first and first[0] in mapping:
+            new = mapping[first[0]].casefold()
+            assert new in words(f"given_{gender_of(first[0], text)}"), (brief.name, mapping)
+        if brief.name and len(brief.name.split()) == 2 and brief.name.split()[1] in mapping:
+            assert mapping[brief.name.split()[1]].casefold() in words("surnames")
+        assert len(found.split()) == len(text.split())
+
+
+def test_no_name_is_taken_that_somebody_has(seeds=range(40)) -> None:
+    text = "Ada Moreau met Colette. Ada smiled."
+    taken = ("Edith", "KOWALCHUK")
+    drawn = [name for seed in seeds for name in filled(text, seed, taken)[1].values()]
+    assert {"edith", "kowalchuk", "ada", "moreau", "colette"}.isdisjoint(name.casefold() for name in drawn)
+    assert len(set(drawn)) > 60
+
+
+def test_a_flower_is_no_woman() -> None:
+    text = "Rose Dunne picked a rose. Rose smiled. A rose has thorns.\n\nRose petals fell on the grass as Rose sat."
+    found, mapping = filled(text)
+    assert "picked a rose" in found and "A rose has thorns" in found
+    assert found.startswith(f"{mapping['Rose']} {mapping['Dunne']} picked")
+
+
+def test_a_brief_follows_its_text() -> None:
+    text = "Ada Moreau met Colette, a baker, by the river. Ada smiled."
+    brief = Brief(
+        name="Ada Moreau", occupation="baker", meets="Colette, a baker", keywords=("Ada",), length=11
+    )
+    found, mapping = filled(text)
+    renamed = rename(brief, mapping)
+    assert renamed.name == f"{mapping['Ada']} {mapping['Moreau']}" and renamed.name in found
+    assert renamed.meets == f"{mapping['Colette']}, a baker"
+    assert (renamed.occupation, renamed.keywords, renamed.length) == ("baker", ("Ada",), 11)
+    assert rename(Brief(length=9), {}) == Brief(length=9)
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_slots_or_none_and_is_whole_without_them(text: str) -> None:
+    slots = find_slots(text)
+    whole = unicodedata.normalize("NFC", text)
+    for slot in slots:
+        for start, end in slot.spans:
+            assert whole[start:end].casefold() == slot.word.casefold()
+    found, mapping = fill(text, slots, random.Random(0), ())
+    assert set(mapping) == {slot.word for slot in slots}
+    if not slots:
+        assert found == whole
+
+
+def test_who_is_found_is_who_gets_a_slot() -> None:
+    text = VIGNETTES[0][1]
+    tokens = {word for name in people(text) for word in name.split() if word[0].isupper() and len(word) > 1}
+    assert {slot.word for slot in find_slots(text)} == tokens

@@ -1,0 +1,156 @@
+"""What each update of a tuning sees: the originals in a new order every epoch, their names filled anew, now and then behind
+their brief, with vignettes beside them.
+
+Everything derives from the random seed, the epoch and the document, so an interrupted tuning goes on with the very rows that it
+would have had. Knows no model; `training.finetune` trains what is planned here.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.brief import Brief, read_vignettes
+from data.dataset import IGNORE, Block, blocks, to_dataset
+from data.detect import detect_brief, people
+from data.originals import Original
+from data.slots import Slot, fill, find_slots, rename
+from training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+REPLAYED = Path(__file__).parents[1] / "data" / "vignettes"
+"""What the base was trained on and is reminded of: other texts of the same form."""
+
+GOLDFISH_CONTEXT = 13
+"""Tokens that decide whether the next one is learned (Hans et al. 2024, arXiv 2406.10209)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rows of a tuning of ``originals``, in order: ``per_update`` of them make an update."""
+
+    originals: Sequence[Original]
+    tokenizer: Any
+    context: int
+    config: TrainConfig
+
+    @cached_property
+    def own(self) -> int:
+        """Blocks of originals in an update: no more than there are, so that few are not seen twice at once."""
+        once = sum(len(self._blocks(original.text, None)) for original in self.originals)
+        return min(self.config.batch_size, once)
+
+    @property
+    def per_update(self) -> int:
+        """Rows of an update, replayed ones included."""
+        return self.own + self.config.replay
+
+    def rows(self, updates: int) -> "Dataset":
+        """The rows of the first ``updates`` updates: ``input_ids``, ``labels``, and ``document``, -1 for what is replayed."""
+        own, replayed = self._own(), self._replayed()
+        found: list[dict[str, Any]] = []
+        for _ in range(updates):
+            found += [next(own) for _ in range(self.own)]
+            found += [next(replayed) for _ in range(self.config.replay)]
+        return to_dataset(found)
+
+    def _own(self) -> Iterator[dict[str, Any]]:
+        """Blocks of the originals, epoch after epoch without end."""
+        epoch = 0
+        while True:
+            order = list(range(len(self.originals)))
+            self._rng("order", epoch).shuffle(order)
+            for position in order:
+                for block in self._document(self.originals[position], epoch):
+                    yield {**block, "document": position}
+            epoch += 1
+
+    def _document(self, original: Original, epoch: int) -> list[Block]:
+        """One original as an epoch shows it."""
+        rng = self._rng(original.sha256, epoch)
+        brief = _brief(original) if rng.random() < self.config.briefs else None
+        text = original.text
+        if self.config.refill_names:
+            text, mapping = fill(text, _slots(text), rng, self._names)
+            brief = brief and rename(brief, mapping)
+        if brief is not None:
+            brief = some_fields(brief, rng)
+        return [goldfish(block, self.config.goldfish) for block in self._blocks(text, brief)]
+
+    def _replayed(self) -> Iterator[dict[str, Any]]:
+        """Vignettes behind their briefs, none twice before all came."""
+        epoch = 0
+        while True:
+            order = list(range(len(_vignettes())))
+            self._rng("replay", epoch).shuffle(order)
+            for position in order:
+                brief, text = _vignettes()[position]
+                rng = self._rng(f"vignette {position}", epoch)
+                about = some_fields(brief, rng) if rng.random() < self.config.briefs else None
+                for block in self._blocks(text, about):
+                    yield {**block, "document": -1}
+            epoch += 1
+
+    def _blocks(self, text: str, brief: Brief | None) -> list[Block]:
+        return blocks(text, self.tokenizer, self.context, brief)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """All names of the originals: none is given to anybody."""
+        return frozenset(
+            word for original in self.originals for name in people(original.text) for word in name.split()
+        )
+
+    def _rng(self, what: str, epoch: int) -> random.Random:
+        return random.Random(f"{self.config.seed}:{what}:{epoch}")
+
+
+def some_fields(brief: Brief, rng: random.Random) -> Brief:
+    """A random choice of the fields, so that any subset is understood; all of them in a third of the cases."""
+    fields = brief.to_dict()
+    share = rng.choice((0.4, 0.7, 1.0))
+    return Brief.from_dict({key: value for key, value in fields.items() if rng.random() < share})
+
+
+def goldfish(block: Block, one_in: int) -> Block:
+    """``block`` with one label in ``one_in`` left out, always the same ones after the same words; 0 leaves all.
+
+    A text can then not be learned by heart, since some of its tokens were never asked for (Hans et al. 2024).
+    """
+    if not one_in:
+        return block
+    ids = block["input_ids"]
+    labels = [
+        IGNORE if at >= GOLDFISH_CONTEXT and _hash(ids[at - GOLDFISH_CONTEXT : at]) % one_in == 0 else label
+        for at, label in enumerate(block["labels"])
+    ]
+    labels[-1] = block["labels"][-1]  # the end is always learned
+    return {"input_ids": ids, "labels": labels}
+
+
+def _hash(ids: Sequence[int]) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(list(ids)).encode(), digest_size=8).digest(), "big")
+
+
+@cache
+def _slots(text: str) -> tuple[Slot, ...]:
+    return find_slots(text)
+
+
+def _brief(original: Original) -> Brief:
+    return original.brief or _detected(original.text)
+
+
+@cache
+def _detected(text: str) -> Brief:
+    return detect_brief(text)
+
+
+@cache
+def _vignettes() -> list[tuple[Brief, str]]:
+    return read_vignettes(REPLAYED)
