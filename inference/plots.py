@@ -107,6 +107,20 @@ def strip(
         return _svg(figure, label)
 
 
+def scatter(points: Mapping[str, tuple[float, float]], across: str, up: str) -> str:
+    """Each of ``points`` with its name beside it; ``across`` and ``up`` label the axes."""
+    with _style():
+        figure, axis = plt.subplots(figsize=(6.4, 4.2))
+        for name, (x, y) in points.items():
+            axis.plot([x], [y], "o", color=TUNED, alpha=0.8, markersize=6)
+            axis.annotate(
+                name, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=8, parse_math=False
+            )
+        axis.set_xlabel(across)
+        axis.set_ylabel(up)
+        return _svg(figure, f"{up} against {across}")
+
+
 def _svg(figure: Any, title: str) -> str:
     buffer = io.StringIO()
     with warnings.catch_warnings():

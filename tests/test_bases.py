@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data.bases import EMBEDDED, Base, resolve
+from data.atomic import sha256
+from data.bases import EMBEDDED, EMBEDDED_SHA256, Base, resolve
 from data.dataset import encode
 from tests.small import byte_tokenizer
 
@@ -123,3 +124,10 @@ def test_padding_is_the_end_of_text_only_where_there_is_none(tmp_path: Path) -> 
         byte_tokenizer(pad=pad).save_pretrained(tmp_path / name)
         tokenizer = Base(name, tmp_path / name).tokenizer()
         assert tokenizer.pad_token == (pad or "<eos>")
+
+
+def test_the_card_of_the_base_that_ships_names_its_weights() -> None:
+    card = (EMBEDDED / "README.md").read_text("utf-8")
+    assert f"sha256 `{sha256(EMBEDDED / 'model.safetensors')}`" in card
+    assert card.count("\n### ") == 8
+    assert resolve("embedded").sha256() == EMBEDDED_SHA256

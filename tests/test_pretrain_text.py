@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data.brief import Brief, parse_vignettes
 from training.pretrain.clean import Cleaned, clean, curl
-from training.pretrain.corpus import Text, build_texts, read_texts, write_texts
+from training.pretrain.corpus import Text, build_texts, read_texts, thinned, write_texts
 from training.pretrain.names import candidates, dominating, gender_of, recast
 from training.pretrain.pieces import ENDING, capped_openings, pieces
 
@@ -265,3 +265,12 @@ def test_no_vignette_plays_two_roles_and_none_is_like_an_original() -> None:
     for body in bodies:
         own = re.findall(r"\w+", body.lower())
         assert banned.isdisjoint(tuple(own[i : i + 8]) for i in range(len(own) - 7))
+
+
+def test_a_source_is_thinned_by_its_share_and_the_same_texts_stay() -> None:
+    texts = [Text("a" if i % 2 else "b", f"{i:04}", "x", True, True, False) for i in range(2000)]
+    half, third = thinned(texts, {"a": 0.5}), thinned(texts, {"a": 0.3})
+    assert 0.44 < sum(t.source == "a" for t in half) / 1000 < 0.56
+    assert sum(t.source == "b" for t in half) == 1000
+    assert {t.id for t in third} < {t.id for t in half}
+    assert thinned(half, {"a": 0.5}) == half and thinned(texts, {}) == texts

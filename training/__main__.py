@@ -58,13 +58,24 @@ def main(arguments: list[str] | None = None) -> int:
     )
     judge.add_argument("config", help="the pretraining whose held-out texts are used")
     judge.add_argument("models", nargs="*", default=["embedded"], help="model folders (default: embedded)")
+    compare = commands.add_parser(
+        "ablate", help="what each setting of a tuning is worth, over several small corpora"
+    )
+    compare.add_argument("config", help="a YAML file: what every variant starts from")
+    compare.add_argument(
+        "corpora", nargs="+", type=Path, metavar="corpus", help="a folder of texts in one manner"
+    )
+    compare.add_argument(
+        "--only", action="append", metavar="VARIANT", help="this variant; repeatable (default: all)"
+    )
+    compare.add_argument("--report", action="store_true", help="also draw samples: style and copied spans")
     style = commands.add_parser(
         "style", help="learn the spaces of the style vote from a corpus of many authors"
     )
     style.add_argument(
         "--corpus", type=Path, required=True, help="folder of .jsonl.xz with authors or generators"
     )
-    for sub in (pretrain, prepare, judge):
+    for sub in (pretrain, prepare, judge, compare):
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     options = parser.parse_args(arguments)
     work = {
@@ -73,13 +84,14 @@ def main(arguments: list[str] | None = None) -> int:
         "prepare": _prepare,
         "base-eval": _base_eval,
         "style": _style,
+        "ablate": _ablate,
     }[options.command]
     return command(lambda: work(options), lambda: _interrupted(options))
 
 
 def _interrupted(options: argparse.Namespace) -> str:
     """What an interruption leaves, and how to go on."""
-    if options.command not in ("run", "pretrain"):
+    if options.command not in ("run", "pretrain", "ablate"):
         return "interrupted"
     asked = getattr(options, "existing", "refresh")
     again = {"refresh": "", "resume": "", "overwrite": " with --resume in place of --overwrite"}.get(
@@ -121,6 +133,20 @@ def _style(options: argparse.Namespace) -> None:
         f"learned from {figures['authors']:.0f} authors; on {figures['trials']:.0f} texts of authors that a half was not learned "
         f"from, against their peers: AUC {figures['auc']:.3f}"
     )
+
+
+def _ablate(options: argparse.Namespace) -> None:
+    from training.ablate import VARIANTS, ablate, table
+    from training.config import load_config
+    from training.settings import parse_override
+
+    if unknown := set(options.only or ()) - set(VARIANTS):
+        raise ValueError(
+            f"no variant is called {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}"
+        )
+    variants = {name: VARIANTS[name] for name in options.only or VARIANTS}
+    config = load_config(options.config, dict(parse_override(item) for item in options.set))
+    print(table(ablate(config, options.corpora, variants, report=options.report, progress=True)))
 
 
 def _run(options: argparse.Namespace) -> None:

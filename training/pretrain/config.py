@@ -65,6 +65,8 @@ class PretrainConfig:
     mix: dict[str, float] = field(default_factory=dict)
     """Bucket to share of tokens."""
     mix_last: dict[str, float] = field(default_factory=dict)
+    keep: dict[str, float] = field(default_factory=dict)
+    """Source to the share of its texts that `prepare` takes, always the same ones; all of a source that is not named."""
     save_minutes: float = 5.0
     measure_minutes: float = 15.0
     seed: int = 0
@@ -123,6 +125,7 @@ _RULES: list[Rule] = [
     ("dropout", "from 0 to below 1", lambda v: 0 <= v < 1),
     ("mix", "shares above 0 that name a bucket each", lambda v: bool(v) and min(v.values()) > 0),
     ("mix_last", "shares above 0 that name a bucket each", lambda v: not v or min(v.values()) > 0),
+    ("keep", "shares above 0, up to 1", lambda v: all(0 < share <= 1 for share in v.values())),
     ("save_minutes", "at least 0", lambda v: v >= 0),
     ("measure_minutes", "at least 0", lambda v: v >= 0),
     ("seed", "from 0 to 4294967295", lambda v: 0 <= v < 2**32),

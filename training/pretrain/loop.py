@@ -32,8 +32,9 @@ from training.resumable import polite
 
 CONTEXT = 1024
 
-FREE = ("tokens", "minutes", "save_minutes", "measure_minutes", "compile", "tokens_per_batch")
-"""Settings that a checkpoint does not hold one to: the budget, and what changes a sum by its rounding alone."""
+FREE = ("tokens", "minutes", "save_minutes", "measure_minutes", "compile", "tokens_per_batch", "keep")
+"""Settings that a checkpoint does not hold one to: the budget, what changes a sum by its rounding alone, and what the token
+files say already."""
 
 SHAPE = ("layers", "width", "heads", "kv_heads", "feed_forward", "vocabulary")
 

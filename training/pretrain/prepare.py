@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from data import atomic
 from data.originals import load_originals
 from training.pretrain.config import PretrainConfig
-from training.pretrain.corpus import build_texts, read_texts, write_texts
+from training.pretrain.corpus import build_texts, read_texts, thinned, write_texts
 from training.pretrain.names import dominating
 from training.pretrain.pieces import Piece, capped_openings, pieces
 from training.pretrain.tokenizer import END, train_tokenizer
@@ -40,11 +40,12 @@ def prepare(config: PretrainConfig, corpus: Path | None = None) -> dict[str, Any
         folder.mkdir(parents=True, exist_ok=True)
         report: Counter[tuple[str, str]] = Counter()
         forbidden = [original.text for original in load_originals(config.forbidden)]
-        write_texts(file, build_texts(corpus, Path(config.vignettes), forbidden, report, wanted))
+        texts = build_texts(corpus, Path(config.vignettes), forbidden, report, wanted)
+        write_texts(file, thinned(texts, config.keep))
         atomic.write_json(folder / "texts.json", {f"{s}: {why}": n for (s, why), n in sorted(report.items())})
     if not file.exists():
         raise ValueError(f"{file} is missing: make it with --corpus FOLDER")
-    texts = [t for t in read_texts(file) if t.source in wanted]
+    texts = thinned((t for t in read_texts(file) if t.source in wanted), config.keep)
     manifest: dict[str, Any] = {"seed": seed, "vocabulary": config.vocabulary}
     trained = [t for t in texts if not t.held_out]
     favoured = dominating(t.text for t in trained if t.source != "vignettes")
