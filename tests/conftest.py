@@ -144,7 +144,7 @@ def tiny_run(tiny_config: "TrainConfig") -> Path:
 
 @pytest.fixture(scope="session")
 def few_words_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `tiny_run`, on three texts of 24 words, where the folds choose different steps; its fold models are kept."""
+    """As `tiny_run`, on three texts of 22 words, where the folds choose different steps; its fold models are kept."""
     from tests.small import few_words_settings, write_few_words
     from training import load_config, train
 
