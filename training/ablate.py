@@ -117,8 +117,8 @@ def _outcome(variant: str, runs: Sequence[Run], report: bool) -> Outcome:
         ],
         trained=[_ratio(of, at, "train") for of, at in zip(curves, steps, strict=True)],
         updates=[int(run.held_out["chosen_steps"]) for run in runs],
-        style=[m and mean_of(m["cross_fitted"], "style_samples") for m in metrics],
-        span=[m and m["samples"]["longest_copied_span"]["max"] for m in metrics],
+        style=[None if m is None else mean_of(m["cross_fitted"], "style_samples") for m in metrics],
+        span=[None if m is None else m["samples"]["longest_copied_span"]["max"] for m in metrics],
     )
 
 
