@@ -228,7 +228,6 @@ class _Job:
         return curves
 
     def _curve(self, fold: Fold, kept: Curve | None, tokenizer: Any, context: int, bar: "tqdm[Any]") -> Curve:
-        seen = [self.originals[i] for i in fold.train]
         # As many trained texts as held-out ones, the next in turn: over leave-one-out folds both mean curves then show
         # the same texts, each once, at half the cost of measuring all.
         last = max(fold.held_out)
@@ -256,9 +255,13 @@ class _Job:
             self.kept.measured(curve)
             return {"bits_per_byte/trained": point.train, "bits_per_byte/held_out": point.held_out}
 
-        self._finetune(label, Plan(seen, tokenizer, context, self.config), self.horizon, bar, look)
+        self._finetune(label, self._plan(fold, tokenizer, context), self.horizon, bar, look)
         self.kept.clear(label)
         return curve
+
+    def _plan(self, fold: Fold, tokenizer: Any, context: int) -> Plan:
+        """What a fold's tuning sees: all originals but those it holds out."""
+        return Plan([self.originals[i] for i in fold.train], tokenizer, context, self.config)
 
     def _finetune(
         self, label: str, plan: Plan, steps: int, bar: "tqdm[Any]", look: Look | None = None
@@ -329,9 +332,8 @@ class _Job:
         if not self.kept.model(folder / "model"):
             model = self.kept.weights_at(fold.index, steps)
             if model is None:
-                plan = Plan([self.originals[i] for i in fold.train], tokenizer, context, self.config)
                 with self._bar(steps, f"fold model {fold.index + 1}") as bar:
-                    model = self._finetune(label, plan, steps, bar)
+                    model = self._finetune(label, self._plan(fold, tokenizer, context), steps, bar)
             self._save(model, tokenizer, folder / "model")
         self.kept.clear(label)
         for left in folder.glob("step-*"):

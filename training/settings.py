@@ -18,7 +18,6 @@ T = TypeVar("T")
 Rule = tuple[str, str, Callable[[Any], bool]]
 """A field, what its value must be in words, and whether a value is that."""
 
-
 NAME = "letters, digits, . - _ and not start with a dot"
 
 
