@@ -15,14 +15,14 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from data.brief import MAX_WORDS, Brief
 from data.detect import evidence
 from data.english import given_names, indefinite
 from data.lists import entries, groups, words
-from data.slots import WOMANS_SURNAME
+from data.slots import WOMANS_SURNAME, relatives
 
 __all__ = ["draw_briefs"]
 
@@ -32,8 +32,6 @@ COPIED = 4
 """Words in a row that count as a phrase taken from an original."""
 TRIES = 24
 """Draws of one field, of which the first that is new is taken."""
-NEAR = 10
-"""Occupations of a field, its commonest, that count as relatives of each of its members."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 _BEFORE = frozenset("a an the his her their my our".split())
@@ -97,12 +95,12 @@ class _Source:
         given = self._shuffled("given", self._unused((*entries("given_f"), *entries("given_m"))))
         anyones = (name for name in entries("surnames") if not name.endswith(WOMANS_SURNAME))
         surnames = self._shuffled("surname", self._unused(anyones))
-        relatives = self._shuffled("work", _relatives(self.own_work))
+        near = self._shuffled("work", relatives(self.own_work))
         used: set[str] = set()
         index = 0
         while True:
             hero, other = given[index % len(given)], given[-1 - index % len(given)]
-            work = partial(self._occupation, relatives, hero.casefold() in self.women)
+            work = partial(self._occupation, near, hero.casefold() in self.women)
             yield Brief(
                 name=self._name(index, hero, surnames[index % len(surnames)]),
                 occupation=self._drawn("occupation", index, used, work),
@@ -208,18 +206,6 @@ def _phrases(text: str) -> Iterator[tuple[str, ...]]:
     return zip(*(found[start:] for start in range(COPIED)), strict=False)
 
 
-def _relatives(occupations: Collection[str], commonest: int = NEAR) -> list[str]:
-    """Occupations of the same fields: the commonest of each field, and those listed next to the given one."""
-    near: dict[str, None] = {}
-    for occupation in occupations:
-        forms = {" ".join(occupation.split()[start:]) for start in range(len(occupation.split()))}
-        for members in groups("occupations").values():
-            at = [index for index, member in enumerate(members) if member in forms]
-            if at:
-                near.update(dict.fromkeys((*members[:commonest], *members[max(0, at[0] - 3) : at[0] + 4])))
-    return [occupation for occupation in near if occupation not in occupations]
-
-
 def _kinds_of_people(met: Iterable[str]) -> tuple[list[str], list[str]]:
     """Nouns for people like those met, and adjectives: ["Ana, an old man"] -> (["man", ...], ["old"])."""
     kinds = groups("person_words")
@@ -236,7 +222,7 @@ def _kinds_of_people(met: Iterable[str]) -> tuple[list[str], list[str]]:
         alike = [member for members in kinds.values() if noun in members for member in members]
         if noun in kinds["man"] + kinds["woman"]:
             alike = [*kinds["man"][:3], *kinds["woman"][:3]]
-        nouns.update(dict.fromkeys((noun, *alike, *_relatives([noun], commonest=0))))
+        nouns.update(dict.fromkeys((noun, *alike, *relatives([noun], commonest=0))))
     return list(nouns), sorted(looks | (_AGES if looks & _AGES else set()))
 
 

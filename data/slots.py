@@ -2,7 +2,9 @@
 
 A model that is shown an original twice would learn whom it is about. Here a given name is replaced by one of the same gender,
 so that pronouns stay right, and a surname by a surname, wherever `data.people` finds them and in every later form: "Ada Moreau",
-"Mrs. Moreau", "Ada's", "ADA". Leaves places and occupations as they are, and people without a name.
+"Mrs. Moreau", "Ada's", "ADA". On request the protagonist's occupation becomes a near relative of itself, and towns and streets
+that are named get other names (`find_scene`). Leaves people without a name as they are, and kinds of place: a café's waiters and
+cups would not go with it.
 
     text = "Ada Moreau met Colette. Ada smiled."
     fill(text, find_slots(text), random.Random(0), taken=())
@@ -19,12 +21,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from data.brief import Brief
-from data.english import given_names, is_ordinary
-from data.lists import entries, words
+from data.english import given_names, grammar, indefinite, is_ordinary
+from data.lists import entries, groups, words
 from data.page import read
 from data.people import Person, find_people
 
-__all__ = ["Slot", "fill", "find_slots", "gender_of", "rename"]
+__all__ = ["Slot", "fill", "find_scene", "find_slots", "gender_of", "relatives", "rename"]
+
+NEAR = 10
+"""Occupations of a field, its commonest, that count as relatives of each of its members."""
 
 WOMANS_SURNAME = ("ová", "ova", "ieva", "ska", "cka", "zka", "rubá", "otná", "dóttir")
 """Endings of surnames that only women have."""
@@ -32,8 +37,8 @@ WOMANS_SURNAME = ("ová", "ova", "ieva", "ska", "cka", "zka", "rubá", "otná", 
 
 @dataclass(frozen=True)
 class Slot:
-    """One name: the word as it stands, which list ("given_f", "given_m" or "surnames") another may come from, and where it
-    stands, as character offsets (end exclusive)."""
+    """One name: the word as it stands, which list ("given_f", "given_m", "surnames", "occupations" or "towns") another may come
+    from, and where it stands, as character offsets (end exclusive)."""
 
     word: str
     kind: str
@@ -67,6 +72,47 @@ def find_slots(text: str) -> tuple[Slot, ...]:
     return tuple(sorted(slots, key=lambda slot: slot.spans[0]))
 
 
+def find_scene(text: str) -> tuple[Slot, ...]:
+    """What the protagonist is, and the towns and streets that say where the scene is, in order of first mention."""
+    from data.detect import evidence
+
+    text = unicodedata.normalize("NFC", text)
+    found = evidence(text)
+    wanted: dict[str, str] = {}
+    work = (found.brief.occupation or "").split()
+    role = next(
+        (" ".join(work[at:]) for at in range(len(work)) if " ".join(work[at:]) in words("occupations")), ""
+    )
+    if role and relatives([role]):
+        wanted[role] = "occupations"
+    for area in found.areas:
+        said = re.findall(r"[^\W\d_][\w'’\-]*", area)
+        street = any(word.casefold() in grammar("streets") for word in said)
+        for word in said:
+            low = word.casefold()
+            if low in words("towns"):
+                wanted.setdefault(word, "towns")
+            elif street and word[0].isupper() and not is_ordinary(low) and low not in words("places_proper"):
+                wanted.setdefault(word, "surnames")
+    slots = []
+    for word, kind in wanted.items():
+        spans = tuple(match.span() for match in re.finditer(rf"(?<![\w\-]){re.escape(word)}(?![\w\-])", text))
+        slots.append(Slot(word, kind, spans))
+    return tuple(sorted((slot for slot in slots if slot.spans), key=lambda slot: slot.spans[0]))
+
+
+def relatives(occupations: Collection[str], commonest: int = NEAR) -> list[str]:
+    """Occupations of the same fields: the commonest of each field, and those listed next to the given one."""
+    near: dict[str, None] = {}
+    for occupation in occupations:
+        forms = {" ".join(occupation.split()[start:]) for start in range(len(occupation.split()))}
+        for members in groups("occupations").values():
+            at = [index for index, member in enumerate(members) if member in forms]
+            if at:
+                near.update(dict.fromkeys((*members[:commonest], *members[max(0, at[0] - 3) : at[0] + 4])))
+    return [occupation for occupation in near if occupation not in occupations]
+
+
 def fill(
     text: str, slots: Sequence[Slot], rng: random.Random, taken: Collection[str]
 ) -> tuple[str, dict[str, str]]:
@@ -78,15 +124,17 @@ def fill(
     used = {name.casefold() for name in taken} | {slot.word.casefold() for slot in slots}
     mapping: dict[str, str] = {}
     for slot in slots:
-        mapping[slot.word] = _draw(slot.kind, used, rng)
+        mapping[slot.word] = _draw(slot, used, rng)
         used.add(mapping[slot.word].casefold())
     where = {span: slot.word for slot in slots for span in slot.spans}
     pieces, position = [], 0
     for (start, end), word in sorted(where.items()):
         if start < position:  # a word of two people's names counts once
             continue
-        new = mapping[word]
-        pieces += [text[position:start], new.upper() if text[start:end].isupper() else new]
+        new, before = mapping[word], text[position:start]
+        if new[0].islower() and (article := re.search(r"\b([Aa])n? $", before)):
+            before = before[: article.start()] + article[1] + indefinite(new)[1 : -len(new)]
+        pieces += [before, new.upper() if text[start:end].isupper() else new]
         position = end
     return "".join(pieces) + text[position:], mapping
 
@@ -100,7 +148,13 @@ def rename(brief: Brief, mapping: Mapping[str, str]) -> Brief:
     def renamed(phrase: str | None) -> str | None:
         return phrase and pattern.sub(lambda hit: mapping[hit[1]], phrase)
 
-    return replace(brief, name=renamed(brief.name), place=renamed(brief.place), meets=renamed(brief.meets))
+    return replace(
+        brief,
+        name=renamed(brief.name),
+        occupation=renamed(brief.occupation),
+        place=renamed(brief.place),
+        meets=renamed(brief.meets),
+    )
 
 
 def gender_of(name: str, text: str) -> str:
@@ -129,13 +183,13 @@ def _kind(person: Person, at: int, text: str) -> str:
     return "surnames" if surname else f"given_{gender_of(token, text)}"
 
 
-def _draw(kind: str, used: Collection[str], rng: random.Random) -> str:
-    """A name of the list ``kind`` that is one word and not in ``used``; the last drawn where there seems to be none."""
+def _draw(slot: Slot, used: Collection[str], rng: random.Random) -> str:
+    """What stands in ``slot`` next: not in ``used``, and a name one word; the last drawn where there seems to be none."""
+    pool = relatives([slot.word]) if slot.kind == "occupations" else entries(slot.kind)
     for _ in range(200):
-        name = rng.choice(entries(kind))
-        whole = re.fullmatch(r"[^\W\d_]+", name) and not name.endswith(
-            WOMANS_SURNAME if kind == "surnames" else ()
-        )
-        if whole and name.casefold() not in used:
+        name = rng.choice(pool)
+        womans = slot.kind == "surnames" and name.endswith(WOMANS_SURNAME)
+        whole = slot.kind == "occupations" or re.fullmatch(r"[^\W\d_]+", name)
+        if whole and not womans and name.casefold() not in used:
             break
     return name

@@ -1,4 +1,4 @@
-"""Which originals are held out when: leave-one-out for few, k-fold for many.
+"""Which originals are held out when: leave-one-out for few, k-fold for many, and only a part of very many.
 
 Does not train or score. Roles of other data (contrast, replay) are not its business.
 """
@@ -13,6 +13,9 @@ LEAVE_ONE_OUT_UP_TO = 12
 
 K_FOLDS = 6
 
+HELD_OUT_AT_MOST = 16
+"""Documents of a fold: what more would tell is not worth the time of measuring them."""
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -24,7 +27,8 @@ class Fold:
 
 
 def folds(originals: Sequence[Any], seed: int = 0) -> list[Fold]:
-    """Every original held out exactly once; no folds for a single original, which has nothing to be held against.
+    """Every original held out exactly once; no folds for a single original, which has nothing to be held against. Above `K_FOLDS`
+    times `HELD_OUT_AT_MOST` originals so many are held out, and the others always trained.
 
     The same ``seed`` gives the same folds. Leave-one-out does not depend on it.
 
@@ -39,7 +43,7 @@ def folds(originals: Sequence[Any], seed: int = 0) -> list[Fold]:
     else:
         order = list(range(n))
         random.Random(seed).shuffle(order)
-        groups = [tuple(sorted(order[k::K_FOLDS])) for k in range(K_FOLDS)]
+        groups = [tuple(sorted(order[k::K_FOLDS][:HELD_OUT_AT_MOST])) for k in range(K_FOLDS)]
     return [
         Fold(index, tuple(i for i in range(n) if i not in held_out), held_out)
         for index, held_out in enumerate(groups)

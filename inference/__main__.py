@@ -42,6 +42,19 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--min-p", type=float)
     generate.add_argument("--max-new-tokens", type=int)
     generate.add_argument(
+        "--guard",
+        default="on",
+        metavar="on|off|WORDS",
+        help="longest run of words that may be copied from an original (default: as long as the originals share)",
+    )
+    generate.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="words that the guard never refuses; repeatable",
+    )
+    generate.add_argument(
         "--format",
         choices=FORMATS,
         help="json: one object a line (default: what the ending of --out says, else text)",
@@ -99,6 +112,8 @@ def _generate(options: argparse.Namespace) -> None:
         top_p=options.top_p,
         min_p=options.min_p,
         max_new_tokens=options.max_new_tokens,
+        guard=_guard(options.guard),
+        allow=options.allow,
         progress=sys.stderr.isatty(),
     )
     text = export(samples, form)
@@ -112,6 +127,14 @@ def _generate(options: argparse.Namespace) -> None:
         span = sample.scores.get("longest_copied_span")
         copied = "" if span is None else f", longest copied span {span} words"
         print(f"text {number}: {end}{copied}, seed {seed}", file=sys.stderr)
+
+
+def _guard(value: str) -> bool | int:
+    if value in ("on", "off"):
+        return value == "on"
+    if not value.isdecimal():
+        raise ValueError(f"--guard must be on, off or a number of words, found {value!r}")
+    return int(value)
 
 
 def _brief(options: argparse.Namespace) -> Any:

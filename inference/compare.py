@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.runs import Run
-from inference.summary import ended, mean_of, number, read_metrics
+from inference.summary import ended, leaking, mean_of, number, read_metrics
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ FIGURES: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     ("new 4-grams, least", lambda m: m["samples"]["novelty_4gram_equal"]["min"]),
     ("recalled tokens, most", lambda m: max(m["recalled"]["tuned"])),
     ("repetition", lambda m: m["samples"]["repetition"]["mean"]),
+    ("names leaked", lambda m: leaking(m["samples"])),
     ("ended", lambda m: f"{ended(m['samples'])}/{m['samples']['n']}"),
     ("verdict", lambda m: m["verdict"]),
     ("verdict of the control", lambda m: m["control"] and m["control"]["verdict"]),

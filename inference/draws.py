@@ -6,6 +6,7 @@ Writes samples.jsonl, every draw in it, none selected. Does not score; `inferenc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from data.bases import resolve
 from data.brief import Brief
 from data.draw import draw_briefs
 from inference.checkpoints import SMALL_FILES, best_device, load
+from inference.leaks import names_in
 from inference.novelty import CopyIndex, copy_limit
 from inference.runs import Run
 from inference.sampling import Sample, generate, measured, refusal
@@ -46,22 +48,25 @@ class _Set:
     source: str | Path
     briefs: list[Brief]
     seed: int
+    originals: list[str]
+    """What may not be copied: what the model was tuned on."""
 
 
-def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
+def draw_samples(run: Run, *, folds_only: bool = False, progress: bool = False) -> list[dict[str, Any]]:
     """Draw all sets of ``run``, write samples.jsonl and return its rows.
 
     Final model, base and control get the same briefs and the same randomness, so their difference is the tuning's. A row is
     `Sample.to_dict` plus ``set``, ``chosen`` (all are), ``remark`` (what speaks against showing it, or None) and
     ``seconds`` (its share of the time that all took). Of fold models and a control whose weights are gone, the rows drawn
-    before are kept.
+    before are kept. ``folds_only`` draws of the folds' models alone.
     """
     config = run.config
     texts = [original.text for original in run.originals]
     copies = CopyIndex(texts, [original.name for original in run.originals])
-    limit = copy_limit(texts)
-    sets = _sets(run)
+    limit, names = copy_limit(texts), names_in(texts)
+    sets = [one for one in _sets(run) if not folds_only or one.name not in (FINAL, BASE, CONTROL)]
     settings: dict[str, Any] = {key: float(config[key]) for key in ("temperature", "top_p", "min_p")}
+    settings["guard"] = bool(config.get("guard", False))
     settings["max_new_tokens"] = load(run.path).model.generation_config.max_new_tokens
     started = time.perf_counter()
     drawn: dict[str, list[Sample]] = {}
@@ -79,7 +84,7 @@ def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
     rows = []
     for name in set_names(run):
         if name in drawn:
-            rows += [_row(name, measured(sample, copies), limit, seconds) for sample in drawn[name]]
+            rows += [_row(name, measured(sample, copies, names), limit, seconds) for sample in drawn[name]]
         else:
             rows += [row for row in run.samples() if row["set"] == name]
     atomic.write_jsonl(run.path / "samples.jsonl", rows)
@@ -89,11 +94,12 @@ def draw_samples(run: Run, *, progress: bool = False) -> list[dict[str, Any]]:
 def _sets(run: Run) -> list[_Set]:
     """The sets whose models are there."""
     seed, per_fold = int(run.config["seed"]), int(run.config["samples_per_fold"])
-    briefs = draw_briefs([original.text for original in run.originals], int(run.config["samples"]), seed)
-    sets = [_Set(FINAL, run.path, briefs, seed), _Set(BASE, run.base_source, briefs, seed)]
+    texts = [original.text for original in run.originals]
+    briefs = draw_briefs(texts, int(run.config["samples"]), seed)
+    sets = [_Set(FINAL, run.path, briefs, seed, texts), _Set(BASE, run.base_source, briefs, seed, texts)]
     if (run.control_folder / "model").exists():
-        few = draw_briefs([o.text for o in run.originals], int(run.config["samples_control"]), seed)
-        sets.append(_Set(CONTROL, run.control_folder / "model", few, seed))
+        few = draw_briefs(texts, int(run.config["samples_control"]), seed)
+        sets.append(_Set(CONTROL, run.control_folder / "model", few, seed, texts))
     for fold in run.held_out["folds"] if per_fold else []:
         folder = run.fold_folder(fold["index"]) / "model"
         if folder.exists():
@@ -101,23 +107,34 @@ def _sets(run: Run) -> list[_Set]:
             seen = [o.text for o in run.originals if o.name not in fold["originals"]]
             fold_seed = (seed + 1 + fold["index"]) % 2**32
             sets.append(
-                _Set(fold_set(fold["index"]), folder, draw_briefs(seen, per_fold, fold_seed), fold_seed)
+                _Set(fold_set(fold["index"]), folder, draw_briefs(seen, per_fold, fold_seed), fold_seed, seen)
             )
     return sets
 
 
 def _workers(run: Run, sets: Sequence[_Set], settings: Mapping[str, Any]) -> int:
     """Processes to draw in. A small model on a CPU uses one core (`inference.decoding.few_threads`), so its sets are
-    drawn side by side, unless there is so little to draw that starting a process takes longer."""
+    drawn side by side, unless there is so little to draw that starting a process takes longer, or this is such a process
+    itself, where joblib would take threads and models must not be loaded in two at once."""
     small = resolve(run.model_folder).weight_bytes() < SMALL_FILES
-    if best_device() != "cpu" or not small or len(sets) * settings["max_new_tokens"] < WORTH_A_PROCESS:
+    if (
+        parent_process()
+        or best_device() != "cpu"
+        or not small
+        or len(sets) * settings["max_new_tokens"] < WORTH_A_PROCESS
+    ):
         return 1
     return min(len(sets), cpu_count())
 
 
 def _draw(sets: Sequence[_Set], settings: Mapping[str, Any], workers: int) -> Iterator[list[Sample]]:
     """The samples of each set, in order, as they are ready."""
-    jobs = [delayed(generate)(source=one.source, brief=one.briefs, seed=one.seed, **settings) for one in sets]
+    jobs = [
+        delayed(generate)(
+            source=one.source, brief=one.briefs, seed=one.seed, originals=one.originals, **settings
+        )
+        for one in sets
+    ]
     return iter(Parallel(n_jobs=workers, return_as="generator")(jobs))
 
 

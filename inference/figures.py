@@ -49,6 +49,7 @@ def figures(
         "samples": {
             "n": len(drawn),
             "ended_by_eos": sum(row["ended_by_eos"] for row in drawn) / len(drawn),
+            "with_leaked_names": _leaking(drawn),
             "perplexity_base": final.corpus.get("perplexity_base"),
             "perplexity_tuned": final.corpus.get("perplexity_tuned"),
             "bits_per_byte_base": final.corpus.get("bits_per_byte_base"),
@@ -80,6 +81,7 @@ def figures(
         "base": _beside(sets[BASE], floor),
         "control": _beside(sets[CONTROL], control) if control else None,
         "cross_fitted": cross_fitted(run, texts),
+        "influence": run.held_out.get("influence"),
         "recalled": {
             "base": known_by_heart(load(run.base_source, dtype="float32"), scale.originals),
             "tuned": known_by_heart(load(run.path, dtype="float32"), scale.originals),
@@ -99,6 +101,7 @@ def _beside(drawn: Sequence[dict[str, Any]], card: Scorecard) -> dict[str, Any]:
         "longest_copied_span": {"max": max(_column(card, "longest_copied_span"))},
         "novelty_4gram_equal": {"min": min(_column(card, "novelty_4gram_equal"), default=None)},
         "ended_by_eos": statistics.mean(row["ended_by_eos"] for row in drawn),
+        "with_leaked_names": _leaking(drawn),
         "verdict": card.verdict,
     }
 
@@ -156,6 +159,12 @@ def cross_fitted(run: Run, texts: dict[str, list[str]]) -> list[dict[str, Any]]:
             row[f"similarity_{label}"] = float(content(compared, unseen).mean()) if compared else None
         found.append(row)
     return found
+
+
+def _leaking(rows: Sequence[dict[str, Any]]) -> int | None:
+    """How many samples bear a name of the originals' people; None where an older version did not look."""
+    found = [row["scores"].get("leaked_names") for row in rows]
+    return None if None in found else sum(map(bool, found))
 
 
 def _column(card: Scorecard, metric: str) -> list[float]:

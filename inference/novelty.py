@@ -29,12 +29,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-__all__ = ["CopiedSpan", "CopyIndex", "Word", "copy_limit", "repetition", "shared_spans", "words"]
+__all__ = [
+    "APOSTROPHES", "CopiedSpan", "CopyIndex", "Run", "Word", "copy_limit", "folded", "repetition", "shared_spans", "words",
+]  # fmt: skip
 
-_APOSTROPHES = "'\u2018\u2019\u02bc\uff07"
+APOSTROPHES = "'\u2018\u2019\u02bc\uff07"
 _INVISIBLE = "\u00ad\u200c\u200d\u2060\ufeff"  # soft hyphen, joiners, byte order mark: inside a word, nothing
 _UNSPACED = "\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Chinese
-_FOLD = {ord(mark): "'" for mark in _APOSTROPHES} | {ord(mark): None for mark in _INVISIBLE}
+_FOLD = {ord(mark): "'" for mark in APOSTROPHES} | {ord(mark): None for mark in _INVISIBLE}
 
 
 class Word(NamedTuple):
@@ -43,6 +45,13 @@ class Word(NamedTuple):
     text: str
     start: int
     end: int
+
+
+class Run(NamedTuple):
+    """A copied run that a text ends with: where the index is in the originals, and how many words it has."""
+
+    state: int
+    words: int
 
 
 @dataclass(frozen=True)
@@ -65,11 +74,12 @@ def _pattern() -> re.Pattern[str]:
     # For `re` a combining mark is no part of a word: a decomposed é, and all of Hindi, would be cut in two.
     marks = "".join(chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code))[0] == "M")
     letter = f"[^\\W_\u02bc{_UNSPACED}]"
-    inner = f"[{_APOSTROPHES}]?{letter}|[{marks}]|[{_INVISIBLE}]+(?={letter})"
+    inner = f"[{APOSTROPHES}]?{letter}|[{marks}]|[{_INVISIBLE}]+(?={letter})"
     return re.compile(f"[{_UNSPACED}][{marks}]*|{letter}(?:{inner})*")
 
 
-def _folded(token: str) -> str:
+def folded(token: str) -> str:
+    """``token`` as it is compared: without case, with one kind of apostrophe, composed."""
     if token.isascii():
         return token.lower()
     # Case folding can undo composition (İ), hence the second NFC.
@@ -82,7 +92,7 @@ def words(text: str) -> list[Word]:
     >>> words("L\u2019Été, d\u00e9j\u00e0!")
     [Word(text="l'été", start=0, end=5), Word(text='déjà', start=7, end=11)]
     """
-    return [Word(_folded(hit[0]), hit.start(), hit.end()) for hit in _pattern().finditer(text)]
+    return [Word(folded(hit[0]), hit.start(), hit.end()) for hit in _pattern().finditer(text)]
 
 
 def _tokens(text: str) -> list[str]:
@@ -147,12 +157,22 @@ class _SuffixAutomaton:
         """Per token: how many tokens up to and with it were fed in this order, and where those first end."""
         state, length = 0, 0
         for token in tokens:
-            while state and token not in self._next[state]:
-                state = self._link[state]
-                length = self._length[state]
-            if token in self._next[state]:
-                state, length = self._next[state][token], length + 1
+            state, length = self.step(state, length, token)
             yield length, self._end[state]
+
+    def step(self, state: int, length: int, token: str) -> tuple[int, int]:
+        """The state and length of the longest run that ends with ``token``, after one of ``length`` at ``state``."""
+        while state and token not in self._next[state]:
+            state = self._link[state]
+            length = self._length[state]
+        return (self._next[state][token], length + 1) if token in self._next[state] else (0, 0)
+
+    def following(self, state: int, length: int, least: int) -> Iterator[str | int]:
+        """The symbols that go on with the run of ``length`` at ``state``, or with an end of it of ``least`` or more."""
+        while state and length >= least:
+            yield from self._next[state]
+            state = self._link[state]
+            length = self._length[state]
 
     def longest(self, tokens: Sequence[str]) -> int:
         """How many tokens in a row, at most, were fed in this order."""
@@ -186,6 +206,18 @@ class CopyIndex:
             for word in document:
                 self._automaton.feed(word)
             self._automaton.feed(number)
+
+    def start(self) -> Run:
+        """The run of a text of which nothing is written yet."""
+        return Run(0, 0)
+
+    def advance(self, run: Run, word: str) -> Run:
+        """The longest copied run that ends with ``word`` (folded), where ``run`` ended with the word before."""
+        return Run(*self._automaton.step(*run, word))
+
+    def following(self, run: Run, most: int) -> set[str]:
+        """The words, folded, with which ``run`` or an end of it would become longer than ``most`` words."""
+        return {word for word in self._automaton.following(*run, most) if isinstance(word, str)}
 
     def _maximal(self, tokens: Sequence[str]) -> list[tuple[int, int, int]]:
         """(first word, word after the last, original) of each copied run that can be extended to no side."""

@@ -14,7 +14,7 @@ from inference.draws import FINAL
 from inference.runs import Run
 from inference.sampling import mark_spans
 from inference.scorecard import EXPLAINED, Scorecard
-from inference.summary import ended
+from inference.summary import ended, leaking
 
 
 def render(template: str, **content: Any) -> str:
@@ -29,6 +29,7 @@ def render(template: str, **content: Any) -> str:
     environment.filters["at"] = lambda value, digits: "" if value is None else f"{value:.{digits}f}"
     environment.filters["reach"] = _reach
     environment.filters["ended"] = lambda drawn: f"{ended(drawn)} of {drawn['n']}"
+    environment.filters["leaking"] = leaking
     environment.filters["band"] = lambda values: f"{values[0]:.2f} to {values[1]:.2f}" if values else ""
     return environment.get_template(template).render(**content)
 

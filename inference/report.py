@@ -19,7 +19,7 @@ from inference.pages import explained, render
 from inference.runs import Run
 from inference.sampling import mark_spans
 from inference.scorecard import Scorecard
-from inference.summary import limits, memorising, verdict_sentences
+from inference.summary import limits, memorising, teaching, verdict_sentences
 
 PLOTTED = (
     (
@@ -126,6 +126,9 @@ def _content(
         "sentences": verdict_sentences(metrics),
         "curves": plots.curves(run.held_out["folds"], metrics["chosen_steps"])
         if run.held_out["folds"]
+        else "",
+        "teaching": teaching(metrics["influence"], [original.name for original in run.originals])
+        if metrics["influence"]
         else "",
         "memorising": memorising(metrics, run.held_out),
         "charts": charts,

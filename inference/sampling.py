@@ -8,14 +8,14 @@ import html
 import math
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedModel, TextIteratorStreamer
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, TextIteratorStreamer
 
 from data.brief import Brief
 from data.dataset import encode, special_ids
@@ -24,7 +24,9 @@ from data.originals import normalise
 from inference.cache import chunked_cache
 from inference.checkpoints import Checkpoint, load
 from inference.decoding import Decoding, few_threads
-from inference.novelty import CopiedSpan, CopyIndex, copy_limit, repetition
+from inference.guard import CopyGuard
+from inference.leaks import leaked_names, names_in
+from inference.novelty import CopiedSpan, CopyIndex, copy_limit, repetition, words
 
 Source = str | Path | Checkpoint | PreTrainedModel
 BriefLike = Brief | Mapping[str, Any]
@@ -41,7 +43,8 @@ class Sample:
     """One generated text and what is known of it.
 
     ``seed`` and ``index`` reproduce it; ``tokens`` counts the drawn ones; ``scores`` has words and repetition (0..1),
-    and from a run also longest_copied_span (words), novelty_4gram (0..1) and nearest (an original's name);
+    and from a run also longest_copied_span (words), novelty_4gram (0..1), nearest (an original's name) and leaked_names (of the
+    originals' people, unasked for); with the guard refused_runs, how often it kept a run from going on;
     ``copied_spans`` are those of five words and more.
     """
 
@@ -105,6 +108,9 @@ def generate(
     top_p: float | None = None,
     min_p: float | None = None,
     max_new_tokens: int | None = None,
+    guard: bool | int = True,
+    originals: Sequence[str] | None = None,
+    allow: Sequence[str] = (),
     batch_size: int = 8,
     dtype: str = "auto",
     progress: bool = False,
@@ -114,8 +120,11 @@ def generate(
     ``brief=None`` draws briefs of the originals' kind when ``source`` is a run, and is no brief otherwise; ``Brief()``
     is no brief in any case. ``opening`` is continued and part of the text. ``best_of`` candidates are drawn for each
     text and the one chosen that ended, copies within the originals' own band, does not loop, and repeats least;
-    a warning says when none passed. ``temperature`` 0 is greedy. Unset settings come from the model's generation
-    config. ``batch_size`` (rows at once) and ``n`` leave sample i the same, up to the rounding of the hardware.
+    a warning says when none passed. ``guard`` refuses, while drawing, to go on with a run of words from an original that has as
+    many as the originals share among themselves (`copy_limit`), or as many as the number given; False sets no limit. Names in
+    the brief and words of ``allow`` are never refused. The originals are those of the run, or ``originals``. ``temperature`` 0
+    is greedy. Unset settings come from the model's generation config. ``batch_size`` (rows at once) and ``n`` leave sample i the
+    same, up to the rounding of the hardware.
 
     Raises ValueError for settings out of range or a prompt that leaves no room in the context.
     """
@@ -125,19 +134,29 @@ def generate(
         )
     checkpoint = load(source, dtype=dtype)
     decoding = _decoding(checkpoint, temperature, top_p, min_p)
-    drawing = _Drawing(checkpoint, decoding, seed, normalise(opening or ""), max_new_tokens)
-    originals = checkpoint.run.originals if checkpoint.run else []
-    copies = CopyIndex([o.text for o in originals], [o.name for o in originals]) if originals else None
+    there = _Originals.of(checkpoint, originals)
+    drawing = _Drawing(
+        checkpoint,
+        decoding,
+        seed,
+        normalise(opening or ""),
+        max_new_tokens,
+        there.copies,
+        there.most(guard),
+        tuple(allow),
+    )
+    copies, names = there.copies, names_in(there.texts)
     briefs = [b for b in _briefs(checkpoint, brief, n, seed) for _ in range(best_of)]
     drawn: list[Sample] = []
     with tqdm(total=len(briefs), desc="sampling", unit="text", disable=not progress, leave=False) as bar:
         for start in range(0, len(briefs), batch_size):
             batch = briefs[start : start + batch_size]
-            drawn += [measured(s, copies) for s in drawing.samples(batch, range(start, start + len(batch)))]
+            rows = drawing.samples(batch, range(start, start + len(batch)))
+            drawn += [measured(sample, copies, names) for sample in rows]
             bar.update(len(batch))
     if best_of == 1:
         return drawn
-    limit = copy_limit([o.text for o in originals]) if originals else None
+    limit = copy_limit(there.texts) if there.texts else None
     return [choose(drawn[i : i + best_of], limit) for i in range(0, len(drawn), best_of)]
 
 
@@ -151,19 +170,32 @@ def stream(
     top_p: float | None = None,
     min_p: float | None = None,
     max_new_tokens: int | None = None,
+    guard: bool | int = True,
+    originals: Sequence[str] | None = None,
+    allow: Sequence[str] = (),
     dtype: str = "auto",
 ) -> Iterator[str]:
     """The text of ``generate(source, n=1, ...)`` in pieces as they are drawn, ``opening`` first."""
     checkpoint = load(source, dtype=dtype)
     decoding = _decoding(checkpoint, temperature, top_p, min_p)
-    drawing = _Drawing(checkpoint, decoding, seed, normalise(opening or ""), max_new_tokens)
+    there = _Originals.of(checkpoint, originals)
+    drawing = _Drawing(
+        checkpoint,
+        decoding,
+        seed,
+        normalise(opening or ""),
+        max_new_tokens,
+        there.copies,
+        there.most(guard),
+        tuple(allow),
+    )
     briefs = _briefs(checkpoint, brief, 1, seed)
     streamer = TextIteratorStreamer(checkpoint.tokenizer, skip_prompt=True, skip_special_tokens=True)
     failure: list[BaseException] = []
 
     def work() -> None:
         try:
-            drawing.tokens(briefs, [0], streamer)
+            drawing.tokens(briefs, [0], streamer, drawing.guard(briefs))
         except BaseException as error:  # an exception of the thread belongs to the caller
             failure.append(error)
             streamer.end()
@@ -179,14 +211,40 @@ def stream(
 
 
 @dataclass(frozen=True)
+class _Originals:
+    """What a text may be a copy of; nothing where nothing is known of it."""
+
+    texts: tuple[str, ...]
+    copies: CopyIndex | None
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, texts: Sequence[str] | None) -> "_Originals":
+        """The given texts, else those of the checkpoint's run."""
+        if texts is not None:
+            return cls(tuple(texts), CopyIndex(texts) if texts else None)
+        there = checkpoint.run.originals if checkpoint.run else []
+        named = CopyIndex([o.text for o in there], [o.name for o in there]) if there else None
+        return cls(tuple(o.text for o in there), named)
+
+    def most(self, guard: bool | int) -> int | None:
+        """Words that a copied run may have; None for no limit."""
+        if guard is False or not self.texts:
+            return None
+        return copy_limit(self.texts) if guard is True else guard
+
+
+@dataclass(frozen=True)
 class _Drawing:
-    """What all samples of one call share; ``opening`` is normalised, "" for none."""
+    """What all samples of one call share; ``opening`` is normalised, "" for none. No run of more than ``most`` words is copied."""
 
     checkpoint: Checkpoint
     decoding: Decoding
     seed: int
     opening: str
     max_new_tokens: int | None
+    copies: CopyIndex | None
+    most: int | None
+    allow: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if self.max_new_tokens is not None and self.max_new_tokens < 1:
@@ -199,9 +257,20 @@ class _Drawing:
         first, _ = special_ids(tokenizer)
         return [first, *encode(brief.header(), tokenizer), *encode(self.opening, tokenizer)]
 
+    def guard(self, briefs: Sequence[Brief]) -> CopyGuard | None:
+        """What keeps a batch from copying."""
+        if self.copies is None or self.most is None:
+            return None
+        free = [{*_names(brief), *(word.text for word in words(" ".join(self.allow)))} for brief in briefs]
+        return CopyGuard(self.copies, self.checkpoint.tokenizer, self.most, free, self.opening)
+
     @torch.inference_mode()
     def tokens(
-        self, briefs: Sequence[Brief], indices: Sequence[int], streamer: TextIteratorStreamer | None = None
+        self,
+        briefs: Sequence[Brief],
+        indices: Sequence[int],
+        streamer: TextIteratorStreamer | None = None,
+        guard: CopyGuard | None = None,
     ) -> list[list[int]]:
         """The drawn token ids of one batch, end token and padding included; the prompts are cut off."""
         model, context = self.checkpoint.model, self.checkpoint.context
@@ -225,7 +294,10 @@ class _Drawing:
                 out = model.generate(  # type: ignore[operator]  # a mixin that mypy does not see
                     input_ids=ids,
                     attention_mask=mask,
-                    logits_processor=self.decoding.processors(self.seed, list(indices)),
+                    # First the guard: what is most probable must be something that may be said.
+                    logits_processor=LogitsProcessorList(
+                        [*([guard] if guard else []), *self.decoding.processors(self.seed, list(indices))]
+                    ),
                     streamer=streamer,
                     past_key_values=chunked_cache(model),
                 )
@@ -237,11 +309,15 @@ class _Drawing:
         """One batch of samples, not yet measured."""
         tokenizer = self.checkpoint.tokenizer
         _, end = special_ids(tokenizer)
-        for brief, index, row in zip(briefs, indices, self.tokens(briefs, indices), strict=True):
+        guard = self.guard(briefs)
+        rows = self.tokens(briefs, indices, guard=guard)
+        refused = guard.times if guard else [None] * len(rows)
+        for brief, index, row, times in zip(briefs, indices, rows, refused, strict=True):
             ended = end in row
             drawn = row[: row.index(end)] if ended else row
             text = (self.opening + self._continuation(drawn)).rstrip()
-            yield Sample(text, brief, self.seed, index, ended, len(drawn))
+            scores = {} if times is None else {"refused_runs": times}
+            yield Sample(text, brief, self.seed, index, ended, len(drawn), scores)
 
     def _continuation(self, drawn: list[int]) -> str:
         """What the drawn tokens add to the opening. Decoded behind it, since some tokenizers drop the space at the
@@ -250,6 +326,12 @@ class _Drawing:
         opening = encode(self.opening, tokenizer)
         before = tokenizer.decode(opening, skip_special_tokens=True)
         return str(tokenizer.decode([*opening, *drawn], skip_special_tokens=True)[len(before) :])
+
+
+def _names(brief: Brief) -> set[str]:
+    """The capitalised words of a brief, folded: names of people and places, which a text is to have."""
+    said = " ".join(map(str, brief.to_dict().values()))
+    return {word.text for word in words(said) if said[word.start].isupper()}
 
 
 def _decoding(
@@ -271,15 +353,20 @@ def _briefs(
     return [b if isinstance(b, Brief) else Brief.from_dict(dict(b)) for b in given for _ in range(n)]
 
 
-def measured(sample: Sample, copies: CopyIndex | None) -> Sample:
+def measured(sample: Sample, copies: CopyIndex | None, names: Collection[str] = ()) -> Sample:
     """The sample with its ``scores`` and ``copied_spans`` filled in."""
-    scores: dict[str, Any] = {"words": len(sample.text.split()), "repetition": repetition(sample.text)}
+    scores: dict[str, Any] = {
+        "words": len(sample.text.split()),
+        "repetition": repetition(sample.text),
+        **sample.scores,
+    }
     if copies is None:
         return replace(sample, scores=scores)
     longest, novelty = copies.longest(sample.text), copies.ngram_novelty(sample.text)
     scores["longest_copied_span"] = longest.words if longest else 0
     scores["novelty_4gram"] = None if math.isnan(novelty) else novelty
     scores["nearest"] = copies.nearest(sample.text)
+    scores["leaked_names"] = leaked_names(sample.text, names, sample.brief)
     return replace(sample, scores=scores, copied_spans=tuple(copies.spans(sample.text)))
 
 

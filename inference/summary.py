@@ -119,6 +119,7 @@ def table(metrics: dict[str, Any]) -> str:
             str(max(metrics["recalled"]["tuned"])),
             "-",
         ),
+        ("names leaked", *across(leaking), "-"),
         ("ended", *across(lambda of: f"{ended(of)}/{of['n']}"), "-"),
         ("verdict", *across(lambda of: f"{of['verdict']:.2f}"), "-"),
     ]
@@ -128,6 +129,12 @@ def table(metrics: dict[str, Any]) -> str:
 def ended(drawn: dict[str, Any]) -> int:
     """How many of a set of samples came to an end by themselves."""
     return round(drawn["ended_by_eos"] * drawn["n"])
+
+
+def leaking(drawn: dict[str, Any]) -> str:
+    """How many of a set of samples bear a name of the originals' people."""
+    found = drawn.get("with_leaked_names")
+    return "-" if found is None else f"{found}/{drawn['n']}"
 
 
 def mean_of(rows: list[dict[str, Any]], key: str) -> float | None:
@@ -156,6 +163,20 @@ def limits(n: int) -> list[str]:
     if n < 2:
         found.append("A single original can't be held out: every figure here may be memory.")
     return found
+
+
+def teaching(influence: list[list[float]], names: list[str]) -> str:
+    """Which original helps the others most and which least, each learned alone, in words."""
+    n = len(names)
+    others = [sum(row[j] for j in range(n) if j != i) / (n - 1) for i, row in enumerate(influence)]
+    best, worst = min(range(n), key=others.__getitem__), max(range(n), key=others.__getitem__)
+    said = f"Learned alone, {names[best]} teaches most about the others ({others[best]:+.2%} bits per byte on average)"
+    if best == worst:
+        return f"{said}."
+    told = f"{said} and {names[worst]} least ({others[worst]:+.2%})."
+    if others[worst] <= 0:
+        return told
+    return f"{told} What a text makes less probable it stands apart from: it may be in another manner."
 
 
 def memorising(metrics: dict[str, Any], held_out: dict[str, Any]) -> str:

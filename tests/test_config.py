@@ -18,7 +18,7 @@ from training.settings import parse_override
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
-PRESETS = [path for path in sorted(CONFIGS.rglob("*.y*ml")) if not path.name.startswith("base-")]
+PRESETS = [path for path in sorted(CONFIGS.glob("*.y*ml")) if not path.name.startswith("base-")]
 
 
 def problems(values: dict[Any, Any]) -> list[str]:
@@ -145,7 +145,7 @@ def test_an_unknown_key_that_is_near_to_none_is_refused_with_all_of_them(key: An
         ("seed", False, "int"),
         ("seed", 1.5, "int"),
         ("seed", None, "int"),
-        ("max_steps", "8", "int"),
+        ("max_steps", "8", "int or null"),
         ("steps", True, "int or null"),
         ("steps", "many", "int or null"),
         ("context", 256.0, "int or null"),
@@ -375,3 +375,16 @@ def test_a_date_that_does_not_exist_is_named_with_its_file(text: str, tmp_path: 
 def test_a_number_of_three_hundred_digits_is_out_of_range() -> None:
     (line,) = problems({"learning_rate": int("9" * 310)})
     assert line.startswith("learning_rate: must be float")
+
+
+@pytest.mark.parametrize(
+    ("originals", "settings", "expected"),
+    [
+        (4, {}, 10), (40, {}, 30), (400, {}, 120), (4, {"max_steps": 3}, 3), (400, {"max_steps": 500}, 500), (4, {"steps": 30}, 30),
+        (40, {"batch_size": 8}, 15),
+    ],
+)  # fmt: skip
+def test_more_originals_are_tuned_for_longer_unless_told(
+    originals: int, settings: dict[str, int], expected: int
+) -> None:
+    assert build_config(settings).horizon(originals) == expected

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel, get_scheduler
+from transformers import PreTrainedModel
 
 import training.finetune
 from data.bases import resolve
@@ -21,7 +21,7 @@ from tests.small import NOIR
 from training import load_config
 from training.attention import fits
 from training.config import TrainConfig
-from training.finetune import _arguments, finetune, hardware, looks
+from training.finetune import finetune, hardware, looks
 from training.plan import Plan
 from training.resumable import Checkpoints, update_of
 
@@ -179,22 +179,42 @@ def test_a_step_means_the_same_whatever_the_horizon() -> None:
         assert largest_difference(tuned(TEXTS, steps, warmup_steps=1), seen[steps]) == 0
 
 
-def test_the_rate_is_constant_after_warm_up(tmp_path: Path) -> None:
-    settings = config(warmup_steps=2, learning_rate=1e-3)
-    arguments = _arguments(plan(UNEVEN, settings), 8, "cpu", torch.float32, str(tmp_path))
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=arguments.learning_rate)
-    schedule = get_scheduler(
-        arguments.lr_scheduler_type,
-        optimizer,
-        num_warmup_steps=arguments.get_warmup_steps(8),
-        num_training_steps=8,
-    )
-    rates = []
-    for _ in range(8):
-        rates.append(schedule.get_last_lr()[0])
-        optimizer.step()
-        schedule.step()
-    assert rates == [0.0, 5e-4] + [1e-3] * 6
+@pytest.mark.parametrize(
+    ("warmup_steps", "expected"), [(0, [1.0] * 5), (1, [0.5] + [1.0] * 4), (3, [0.25, 0.5, 0.75, 1.0, 1.0])]
+)
+def test_the_rate_rises_from_the_first_update_on_and_is_constant_then(
+    warmup_steps: int, expected: list[float], tmp_path: Path
+) -> None:
+    settings = config(warmup_steps=warmup_steps, learning_rate=1e-3)
+    finetune(BASE, plan(UNEVEN, settings), 5, board=tmp_path / "board")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "board")).Reload()
+    rates = [event.value for event in events.Scalars("train/learning_rate")]
+    assert rates == pytest.approx([1e-3 * share for share in expected])
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_half_way_is_between_the_base_and_where_the_tuning_goes_on_from(lora_rank: int) -> None:
+    settings: dict[str, Any] = {"lora_rank": lora_rank, "learning_rate": 1e-2, "eval_every": 1}
+    seen: list[float] = []
+
+    def look(step: int, model: PreTrainedModel) -> None:
+        nll = token_nll(TEXTS[:1], model, TOKENIZER, CONTEXT)
+        seen.append(summarise(TEXTS[:1], nll)["bits_per_byte"])
+
+    start, whole = load_weights(BASE).state_dict(), tuned(TEXTS, 3, **settings)
+    half = tuned(TEXTS, 3, look, interpolation=0.5, **settings)
+    between = {name: (start[name] + whole[name]) / 2 for name in start}
+    assert largest_difference(half, between) < 1e-6
+    assert largest_difference(half, whole) > 1e-4
+    assert seen[-1] == pytest.approx(bits_of(half), abs=1e-6)
+
+
+def bits_of(weights: Weights) -> float:
+    model = load_weights(BASE)
+    model.load_state_dict(weights)
+    return float(summarise(TEXTS[:1], token_nll(TEXTS[:1], model, TOKENIZER, CONTEXT))["bits_per_byte"])
 
 
 @pytest.mark.parametrize(
@@ -318,7 +338,7 @@ def test_the_fast_attention_is_for_plain_causal_models_on_a_cpu() -> None:
     "switch",
     [
         {"dropout": 0.2}, {"neftune": 5.0}, {"goldfish": 3}, {"replay": 2}, {"briefs": 1.0},
-        {"refill_names": True}, {"layer_decay": 0.5}, {"weight_decay": 10.0},
+        {"refill_names": True}, {"layer_decay": 0.5}, {"weight_decay": 10.0}, {"interpolation": 0.5},
     ],
     ids=lambda switch: next(iter(switch)),
 )  # fmt: skip
@@ -378,7 +398,7 @@ DROPOUT = {"lora_rank": 2, "lora_dropout": 0.3, "learning_rate": 1e-2}
     [
         {"micro_batch_size": 2},
         {"batch_size": 2, "micro_batch_size": 2, "refill_names": True, "replay": 2},
-        DROPOUT,
+        {**DROPOUT, "interpolation": 0.5},
     ],
 )
 @pytest.mark.parametrize("step", [1, 3, 6])

@@ -76,6 +76,20 @@ def test_no_name_of_an_original_is_ever_shown() -> None:
     assert {len(text.split()) for text in of_first} == {ORIGINALS[0].words}
 
 
+def test_a_scene_is_filled_anew_with_the_names_and_its_brief_goes_along() -> None:
+    bare, filled = (
+        texts(plan(briefs=1.0), 6),
+        texts(plan(refill_names=True, refill_scenes=True, briefs=1.0), 6),
+    )
+    assert any("Rivoli" in text for text in bare)
+    assert not any("Rivoli" in text for text in filled)
+    shown = [Brief.parse(text) for text in filled]
+    for brief, text in shown:
+        if brief.occupation:
+            assert brief.occupation.split()[-1] in text
+    assert len({text.partition("Rue de ")[2].split()[0] for _, text in shown if "Rue de " in text}) > 2
+
+
 def test_briefs_come_as_often_as_asked_for_and_carry_no_loss() -> None:
     rows = plan(briefs=0.5).rows(40)
     headed = [row for row in rows if "---" in TOKENIZER.decode(row["input_ids"])]
@@ -139,6 +153,22 @@ def test_one_label_in_so_many_is_left_out_always_the_same_after_the_same_words()
         i + 50 for i in left if i >= GOLDFISH_CONTEXT
     ]
     assert goldfish({"input_ids": ids, "labels": list(ids)}, 0)["labels"] == ids
+
+
+@pytest.mark.parametrize(("processes", "rows"), [(1, 4), (2, 4), (3, 6)])
+def test_an_update_comes_out_even_among_processes_and_none_is_seen_twice(
+    processes: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = plan().rows(3).to_list()
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    made = plan()
+    assert made.per_update == rows
+    found = made.rows(3).to_list()
+    assert len(found) == 3 * rows
+    assert [row for row in found if row["document"] >= 0] == alone
+    for row in found:
+        if row["document"] < 0:
+            assert row["labels"] == [IGNORE]
 
 
 def test_a_long_original_is_windows_and_none_of_its_tokens_is_lost() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from data.brief import Brief, read_vignettes
 from data.detect import people
-from data.lists import words
+from data.lists import entries, words
 from data.originals import load_originals
-from data.slots import fill, find_slots, gender_of, rename
+from data.slots import fill, find_scene, find_slots, gender_of, relatives, rename
 from tests.small import NOIR, PLAYS, ROOT, SEEDS
 
 VIGNETTES = read_vignettes(ROOT / "tests" / "vignettes")
@@ -115,3 +115,41 @@ def test_who_is_found_is_who_gets_a_slot() -> None:
     text = VIGNETTES[0][1]
     tokens = {word for name in people(text) for word in name.split() if word[0].isupper() and len(word) > 1}
     assert {slot.word for slot in find_slots(text)} == tokens
+
+
+def test_a_scene_gets_another_trade_town_and_street_and_the_article_fits() -> None:
+    text = (
+        "Ada Moreau was a baker in Lyon. The baker had a shop on Rue Mercière, and every baker in Lyon, a town of "
+        "bakers, knew the small café next door."
+    )
+    slots = find_scene(text)
+    assert [(slot.word, slot.kind) for slot in slots] == [
+        ("baker", "occupations"),
+        ("Lyon", "towns"),
+        ("Mercière", "surnames"),
+    ]
+    for seed in range(30):
+        found, mapping = fill(text, slots, random.Random(seed), ())
+        work, town, street = (mapping[word] for word in ("baker", "Lyon", "Mercière"))
+        assert work in relatives(["baker"]) and town in entries("towns") and street in entries("surnames")
+        article = "an" if work[0] in "aeiou" else "a"
+        expected = (
+            text.replace("a baker", f"{article} {work}", 1).replace("Lyon", town).replace("Mercière", street)
+        )
+        assert found == re.sub(r"\bbaker\b", work, expected)
+        assert "a town of bakers" in found and "Rue" in found and "the small café" in found
+
+
+def test_a_brief_follows_its_scene() -> None:
+    brief = Brief(name="Ada Moreau", occupation="young baker", place="a shop in Lyon")
+    renamed = rename(brief, {"baker": "pastry cook", "Lyon": "Turin"})
+    assert (renamed.name, renamed.occupation, renamed.place) == (
+        "Ada Moreau",
+        "young pastry cook",
+        "a shop in Turin",
+    )
+
+
+def test_every_town_that_may_be_drawn_is_known_as_one() -> None:
+    assert all(re.fullmatch(r"[^\W\d_]+", town) for town in entries("towns"))
+    assert len(entries("towns")) > 80

@@ -5,14 +5,14 @@ import doctest
 import pytest
 
 import data.splits
-from data.splits import K_FOLDS, LEAVE_ONE_OUT_UP_TO, folds
+from data.splits import HELD_OUT_AT_MOST, K_FOLDS, LEAVE_ONE_OUT_UP_TO, folds
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(data.splits).failed == 0
 
 
-@pytest.mark.parametrize("n", [*range(2, 31), 100])
+@pytest.mark.parametrize("n", [*range(2, 31), 96])
 def test_every_original_is_held_out_exactly_once_and_never_trained_then(n: int) -> None:
     found = folds(["text"] * n)
     assert sorted(i for fold in found for i in fold.held_out) == list(range(n))
@@ -29,6 +29,15 @@ def test_up_to_twelve_originals_are_held_out_alone_and_more_in_groups_of_like_si
     sizes = [len(fold.held_out) for fold in folds("x" * 13)]
     assert len(sizes) == K_FOLDS
     assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("n", [97, 4000])
+def test_of_very_many_a_part_is_held_out_none_of_it_twice_and_the_rest_is_always_trained(n: int) -> None:
+    found = folds("x" * n)
+    held_out = [i for fold in found for i in fold.held_out]
+    assert len(held_out) == len(set(held_out)) == K_FOLDS * HELD_OUT_AT_MOST
+    for fold in found:
+        assert sorted(fold.train + fold.held_out) == list(range(n))
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -63,12 +63,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     compare.add_argument("config", help="a YAML file: what every variant starts from")
     compare.add_argument(
-        "corpora", nargs="+", type=Path, metavar="corpus", help="a folder of texts in one manner"
+        "corpora", nargs="+", type=Path, metavar="corpus", help="texts in one manner, as for run"
     )
     compare.add_argument(
         "--only", action="append", metavar="VARIANT", help="this variant; repeatable (default: all)"
     )
-    compare.add_argument("--report", action="store_true", help="also draw samples: style and copied spans")
+    compare.add_argument("--texts", type=int, metavar="N", help="only the first N texts of each corpus")
     style = commands.add_parser(
         "style", help="learn the spaces of the style vote from a corpus of many authors"
     )
@@ -146,10 +146,11 @@ def _ablate(options: argparse.Namespace) -> None:
         )
     variants = {name: VARIANTS[name] for name in options.only or VARIANTS}
     config = load_config(options.config, dict(parse_override(item) for item in options.set))
-    print(table(ablate(config, options.corpora, variants, report=options.report, progress=True)))
+    print(table(ablate(config, options.corpora, variants, texts=options.texts, progress=True)))
 
 
 def _run(options: argparse.Namespace) -> None:
+    from training import processes
     from training.config import load_config, name_from
     from training.settings import parse_override
 
@@ -172,6 +173,8 @@ def _run(options: argparse.Namespace) -> None:
         from training.job import train
 
         run = train(config, existing=options.existing or "refuse", report=options.report, progress=True)
+    if not processes.is_first():
+        return
     if not options.report:
         print(f"run: {run}\nnext: python -m inference report {run}")
         return

@@ -12,6 +12,9 @@ from typing import Any
 
 from training.settings import NAME, Rule, build, check, is_name, read_settings
 
+EPOCHS, FEWEST, MOST = 3, 10, 120
+"""What max_steps is where it is not set: times that every original is shown, and the updates that this stays between."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -48,17 +51,17 @@ class TrainConfig:
     steps: int | None = None
     """Updates of the final model; null lets the held-out curves choose, and needs hold_out."""
 
-    max_steps: int = 12
-    """Updates of each fold, the most that can be chosen."""
+    max_steps: int | None = None
+    """Updates of each fold, the most that can be chosen; null: as many as show every original three times, 10 to 120."""
 
-    eval_every: int = 2
-    """Updates between two points of the held-out curves; steps are chosen among these points."""
+    eval_every: int | None = None
+    """Updates between two points of the held-out curves; steps are chosen among these points. Null: a fifth of max_steps."""
 
     learning_rate: float = 1e-4
     """Rate after warm-up; constant, so that a step means the same whatever the horizon."""
 
-    warmup_steps: int = 2
-    """Updates over which the rate rises from 0."""
+    warmup_steps: int = 1
+    """Updates before the rate is all there; it rises evenly, and the first update has its part."""
 
     weight_decay: float = 0.0
     """AdamW's decoupled decay, as a fraction of the weight per update at rate 1."""
@@ -81,6 +84,9 @@ class TrainConfig:
     refill_names: bool = False
     """Give the people of each original other names every time it is shown, so that none is learned."""
 
+    refill_scenes: bool = False
+    """Give its protagonist another occupation of the same kind too, and its towns and streets other names."""
+
     goldfish: int = 0
     """One token in so many is never asked for, always the same after the same words, so that no text is learned by heart; 0: all are."""
 
@@ -92,6 +98,10 @@ class TrainConfig:
 
     layer_decay: float = 1.0
     """Factor on the rate from each layer to the one below (Howard & Ruder 2018); 1: all alike."""
+
+    interpolation: float = 1.0
+    """Share of the way from the base's weights to the tuned ones that a model stands at, at every look and at the end (WiSE-FT,
+    Wortsman et al. 2022, arXiv 2109.01903), above 0 to 1; 1: all the way."""
 
     context: int | None = None
     """Longest block in tokens; longer texts become overlapping windows. Null takes the base's own."""
@@ -133,6 +143,9 @@ class TrainConfig:
     min_p: float = 0.05
     """Tokens less probable than this fraction of the most probable one are not drawn, 0 to 1."""
 
+    guard: bool = True
+    """Samples of the report may not go on with a run of an original's words beyond the length that the originals share."""
+
     keep_folds: bool = False
     """Keep the weights of the fold models in folds/, and of the control in control/, after their samples are drawn."""
 
@@ -144,6 +157,11 @@ class TrainConfig:
         if self.steps is None and self.hold_out is False:
             return ["steps: nothing chooses them without hold_out; set steps to a number, or hold_out: true"]
         return []
+
+    def horizon(self, originals: int) -> int:
+        """Updates of each fold: up to the most that can be chosen, and to what the user set."""
+        shown = EPOCHS * -(-originals // self.batch_size)
+        return max(self.max_steps or min(max(FEWEST, shown), MOST), self.steps or 0)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, defaults included."""
@@ -180,8 +198,8 @@ _RULES: list[Rule] = [
     ("dtype", "auto, float32 or bfloat16", lambda v: v in {"auto", "float32", "bfloat16"}),
     ("seed", "from 0 to 4294967295", lambda v: 0 <= v < 2**32),
     ("steps", "from 0 to 1000000, or null", lambda v: v is None or 0 <= v <= 10**6),
-    ("max_steps", "from 1 to 1000000", lambda v: 1 <= v <= 10**6),
-    ("eval_every", "at least 1", lambda v: v >= 1),
+    ("max_steps", "from 1 to 1000000, or null", lambda v: v is None or 1 <= v <= 10**6),
+    ("eval_every", "at least 1, or null", lambda v: v is None or v >= 1),
     ("learning_rate", "above 0 and below 1", lambda v: 0 < v < 1),
     ("warmup_steps", "at least 0", lambda v: v >= 0),
     ("weight_decay", "from 0 to 100", lambda v: 0 <= v <= 100),
@@ -194,6 +212,7 @@ _RULES: list[Rule] = [
     ("neftune", "from 0 to 1000", lambda v: 0 <= v <= 1000),
     ("dropout", "from 0 to below 1", lambda v: 0 <= v < 1),
     ("layer_decay", "above 0, up to 1", lambda v: 0 < v <= 1),
+    ("interpolation", "above 0, up to 1", lambda v: 0 < v <= 1),
     ("context", "at least 8, or null", lambda v: v is None or v >= 8),
     ("lora_rank", "from 0 to 4096", lambda v: 0 <= v <= 4096),
     ("lora_alpha", "above 0", lambda v: 0 < v <= 10**6),

@@ -18,7 +18,6 @@ from transformers import (
     DataCollatorForSeq2Seq,
     PreTrainedModel,
     PrinterCallback,
-    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -29,6 +28,7 @@ from transformers import (
 from data.bases import Base
 from data.dataset import IGNORE
 from inference.checkpoints import DTYPES, best_device, best_dtype, load_weights
+from training import processes
 from training.attention import attention, fits
 from training.config import TrainConfig
 from training.dropout import dropped
@@ -69,7 +69,7 @@ def finetune(
     ``checkpoints`` the newest of them is gone on from, and looks up to there are not taken again; Ctrl-C lets the update be
     finished and saved. ``board`` is a folder for TensorBoard's files: loss, rate and norm of every update, and the looks.
     Same base, rows, configuration and machine: same weights. AdamW (Loshchilov & Hutter 2019); the loss is the mean over
-    the labels of the whole update, so accumulation changes nothing (transformers PR 34191).
+    the labels of the whole update, so neither accumulation nor a number of processes changes anything (transformers PR 34191).
     """
     config = plan.config
     # Before the adapters are made: their first weights are random too.
@@ -78,6 +78,7 @@ def finetune(
     device, dtype = hardware(config)
     if steps == 0:
         return model
+    partly = _Partly(model, config.interpolation)
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable()  # what transformers calls it from 5.23 on
     if config.lora_rank:
@@ -93,7 +94,7 @@ def finetune(
         tempfile.TemporaryDirectory() as folder,  # the Trainer makes its folder even if it saves nothing
         polite() if checkpoints else nullcontext(lambda: False) as asked,
     ):
-        callbacks: list[TrainerCallback] = [_Looker(looks(config, steps), look, on_step, writer)]
+        callbacks: list[TrainerCallback] = [_Looker(looks(config, steps), look, on_step, writer, partly)]
         options: dict[str, Any] = {
             "model": model,
             "args": _arguments(plan, steps, device, dtype, folder),
@@ -105,29 +106,31 @@ def finetune(
             options["optimizers"] = (_layered(model, config), None)
         if checkpoints:
             callbacks.append(SaveInTime(checkpoints.seconds, asked))
-        trainer = ResumableTrainer(checkpoints, **options) if checkpoints else Trainer(**options)
+        trainer = ResumableTrainer(checkpoints, **options)
         trainer.remove_callback(PrinterCallback)  # it would print the totals of every fold
         if update_of(begun) != steps:
             trainer.train(resume_from_checkpoint=str(begun) if begun else None)
         else:  # interrupted after the last update
             trainer._load_from_checkpoint(str(begun))
         refuse_nonsense(trainer.model, trainer.args, trainer.state)
-        if asked():
+        if processes.anyone(asked()):
             raise KeyboardInterrupt
     trained: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    if trainer.is_fsdp_enabled:
+        trained = processes.gathered(trainer.model, load_weights(base))
+    partly.enter(trained)
     if config.lora_rank:
         trained = trained.merge_and_unload()  # type: ignore[operator]  # peft's model, not typed as one
     return trained
 
 
 def _arguments(plan: Plan, steps: int, device: str, dtype: torch.dtype, folder: str) -> TrainingArguments:
-    config, rows = plan.config, plan.per_update
+    config, rows = plan.config, plan.per_update // processes.count()
     at_once = max(d for d in range(1, min(config.micro_batch_size or rows, rows) + 1) if rows % d == 0)
     return TrainingArguments(
         output_dir=folder,
         max_steps=steps,
         learning_rate=config.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
         warmup_steps=config.warmup_steps,
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
@@ -146,6 +149,7 @@ def _arguments(plan: Plan, steps: int, device: str, dtype: torch.dtype, folder: 
         logging_nan_inf_filter=False,  # else the last good loss would be logged in place of one that is no number
         report_to=[],
         disable_tqdm=True,
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=device == "cuda",
     )
 
@@ -238,7 +242,8 @@ def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, torch
 
 def looks(config: TrainConfig, steps: int) -> set[int]:
     """The updates after which a tuning of ``steps`` is measured: every so many, the last, and a step the user set."""
-    return {*range(0, steps, config.eval_every), steps, config.steps if config.steps is not None else steps}
+    every = config.eval_every or max(1, steps // 5)
+    return {*range(0, steps, every), steps, config.steps if config.steps is not None else steps}
 
 
 class _Looker(TrainerCallback):
@@ -248,8 +253,9 @@ class _Looker(TrainerCallback):
         look: Look | None,
         on_step: Callable[[], object],
         writer: "SummaryWriter | None",
+        partly: "_Partly",
     ) -> None:
-        self.at, self.look, self.on_step, self.writer = at, look, on_step, writer
+        self.at, self.look, self.on_step, self.writer, self.partly = at, look, on_step, writer, partly
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -284,11 +290,47 @@ class _Looker(TrainerCallback):
             exact = (
                 attention(model, "sdpa") if model.config._attn_implementation == "blocked" else nullcontext()
             )
-            with _own_forward(model), exact:
+            with _own_forward(model), exact, self.partly.at(model):
                 figures = self.look(step, model)
             if self.writer:
                 for name, value in (figures or {}).items():
                     self.writer.add_scalar(name, value, step)
+
+
+class _Partly:
+    """Weights a share of the way from the base's to the tuned ones; the tuning itself goes on from where it was."""
+
+    def __init__(self, base: PreTrainedModel, share: float) -> None:
+        self.share = share
+        self.base = {n: p.detach().clone() for n, p in base.named_parameters()} if share < 1 else {}
+
+    @contextmanager
+    def at(self, model: PreTrainedModel) -> Iterator[None]:
+        """Meanwhile ``model`` stands part of the way."""
+        tuned = (
+            {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+            if self.base
+            else {}
+        )
+        self.enter(model)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    if name in tuned:
+                        parameter.copy_(tuned[name])
+
+    def enter(self, model: PreTrainedModel) -> None:
+        """Put ``model`` there. Of adapters, whose base stays, the second factor is scaled."""
+        if not self.base:
+            return
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    parameter.mul_(self.share)
+                elif parameter.requires_grad and "lora_A" not in name:
+                    parameter.lerp_(self.base[name].to(parameter), 1 - self.share)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ inference's part; ``report=True`` calls it before the run is moved into place.
 import dataclasses
 import random
 import shutil
+import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from inference.likelihood import summarise, token_nll
 from inference.runs import Run, is_run
 from inference.scale import ZERO_EVERY
 from inference.stylometry import contrast_texts
-from training import provenance
+from training import influence, processes, provenance
 from training.card import model_card
 from training.choosing import Choice, Curve, Point, choose_steps
 from training.config import TrainConfig
@@ -59,25 +60,37 @@ def train(
     ``existing`` says what to do about a run of the same name: "refuse" (ValueError), "overwrite", "resume" (continue
     an interrupted one) or "refresh" (return a finished one whose inputs are unchanged, else continue or replace it).
     ``report`` also draws and scores samples and writes report.html. ``progress`` prints what happens and how long
-    it takes.
+    it takes. Among processes that train together (`training.processes`) the first writes, and all return when its part is done.
     """
-    if config.tensorboard and find_spec("tensorboard") is None:
-        raise ValueError("tensorboard: is not installed; pip install tensorboard, or set tensorboard: false")
-    originals = load_originals(config.originals)
-    base = resolve(config.base, config.base_revision)
-    target = run_folder(config)
-    atomic.recover_folder(target)
-    stamp = provenance.fingerprint(config, originals, base)
-    if existing == "refresh" and finished(target, stamp, report):
+    device, _ = hardware(config)
+    processes.join(on_cpu=device == "cpu")
+    # What the first can't begin with, none begins with.
+    found: _Begun | ValueError | None = None
+    if processes.is_first():
+        try:
+            found = _begin(config, existing, report, progress)
+        except ValueError as error:
+            found = error
+    found = processes.agree(found)
+    if isinstance(found, ValueError):
+        raise found if processes.is_first() else SystemExit(2)
+    assert found is not None
+    target, work = run_folder(config), found.work
+    if work is None:
         return target
-    if existing == "refresh":
-        _refuse_other_texts(target, originals)
-    if config.context is not None and config.context > base.context():
-        raise ValueError(
-            f"context: this base sees at most {base.context()} tokens at once, found {config.context}; leave it out, or lower it"
-        )
-    work = _work_folder(target, stamp, existing, progress)
-    job = _Job(config, originals, base, work, progress)
+    if not processes.is_first():
+        with tempfile.TemporaryDirectory() as folder:
+            own = Path(folder) / "run"
+            if not work.exists():
+                raise ValueError(
+                    f"{work} can't be seen by all processes: put output_dir on a file system that all nodes share"
+                )
+            shutil.copytree(work, own)
+            processes.wait()
+            _Job(config, found.originals, found.base, own, False).run()
+        return target
+    processes.wait()
+    job = _Job(config, found.originals, found.base, work, progress)
     try:
         job.run()
     except ValueError as error:
@@ -95,6 +108,40 @@ def train(
     if report:
         tidy(target)
     return target
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What a run goes on from; ``work`` is None where there is nothing to do."""
+
+    originals: Sequence[Original]
+    base: Base
+    work: Path | None
+
+
+def _begin(config: TrainConfig, existing: str, report: bool, progress: bool) -> _Begun:
+    """Check what goes in, and make the folder to work in."""
+    if config.tensorboard and find_spec("tensorboard") is None:
+        raise ValueError("tensorboard: is not installed; pip install tensorboard, or set tensorboard: false")
+    originals = load_originals(config.originals)
+    base = resolve(config.base, config.base_revision)
+    target = run_folder(config)
+    atomic.recover_folder(target)
+    stamp = provenance.fingerprint(config, originals, base)
+    if existing == "refresh" and finished(target, stamp, report):
+        return _Begun(originals, base, None)
+    if existing == "refresh":
+        _refuse_other_texts(target, originals)
+    if config.context is not None and config.context > base.context():
+        raise ValueError(
+            f"context: this base sees at most {base.context()} tokens at once, found {config.context}; leave it out, or lower it"
+        )
+    if processes.spread() and (config.lora_rank or config.interpolation < 1):
+        raise ValueError(
+            "lora_rank, interpolation: neither goes with weights that are spread over processes (FSDP); use "
+            "configs/accelerate/ddp.yaml, or set lora_rank: 0 and interpolation: 1"
+        )
+    return _Begun(originals, base, _work_folder(target, stamp, existing, progress))
 
 
 def _refuse_other_texts(target: Path, originals: Sequence[Original]) -> None:
@@ -186,17 +233,21 @@ class _Job:
             ],
         )
         curves = self._measure(plan, tokenizer, context)
+        taught = self._influence(tokenizer, context) if 1 < len(plan) <= influence.MOST else None
         choice = choose_steps(curves) if curves else None
         # A single original has no curve to choose by: the horizon is all there is.
-        steps = config.steps if config.steps is not None else choice.steps if choice else config.max_steps
+        steps = config.steps if config.steps is not None else choice.steps if choice else self.horizon
         self._announce(choice, steps)
         beside: list[dict[str, Any]] = [{} for _ in plan]
         if config.samples_per_fold:
             for fold, fold_steps in zip(plan, self._fold_steps(choice), strict=bool(plan)):
                 self._save_fold(fold, fold_steps, tokenizer, context)
-            beside = self._beside(plan, tokenizer, context)
+            beside = self._beside(plan, tokenizer, context) if processes.is_first() else beside
         self._tune(self.originals, self.work / "model", "model", steps, tokenizer, context)
-        self._write_folds(curves, choice, steps, self._control(steps, tokenizer, context), beside)
+        control = self._control(steps, tokenizer, context)
+        if not processes.is_first():
+            return
+        self._write_folds(curves, choice, steps, control, beside, taught)
         record = provenance.describe(
             config, self.originals, self.base, device, str(dtype).removeprefix("torch.")
         )
@@ -209,8 +260,8 @@ class _Job:
 
     @property
     def horizon(self) -> int:
-        """Updates of each fold: up to the most that can be chosen, and to what the user set."""
-        return max(self.config.max_steps, self.config.steps or 0)
+        """Updates of each fold."""
+        return self.config.horizon(len(self.originals))
 
     def _measure(self, plan: Sequence[Fold], tokenizer: Any, context: int) -> list[Curve]:
         """The curve of every fold; those of an interrupted attempt are read back, and gone on with."""
@@ -247,8 +298,8 @@ class _Job:
                 summarise(texts[:split], nlls[:split]),
                 summarise(texts[split:], nlls[split:]),
             )
-            point = Point(step, of_trained["bits_per_byte"], of_held_out["bits_per_byte"])
-            if step and self._keeps_snapshots:
+            point = processes.agree(Point(step, of_trained["bits_per_byte"], of_held_out["bits_per_byte"]))
+            if step and self._keeps_snapshots and processes.is_first():
                 model.save_pretrained(self.kept.snapshot(fold.index, step))
                 self.kept.finished(self.kept.snapshot(fold.index, step))
             curve = dataclasses.replace(curve, points=(*(p for p in curve.points if p.step < step), point))
@@ -261,7 +312,10 @@ class _Job:
 
     def _plan(self, fold: Fold, tokenizer: Any, context: int) -> Plan:
         """What a fold's tuning sees: all originals but those it holds out."""
-        return Plan([self.originals[i] for i in fold.train], tokenizer, context, self.config)
+        return self._of([self.originals[i] for i in fold.train], tokenizer, context)
+
+    def _of(self, texts: Sequence[Original], tokenizer: Any, context: int) -> Plan:
+        return Plan(texts, tokenizer, context, self.config)
 
     def _finetune(
         self, label: str, plan: Plan, steps: int, bar: "tqdm[Any]", look: Look | None = None
@@ -285,6 +339,7 @@ class _Job:
         return (
             bool(self.config.samples_per_fold)
             and not self.config.lora_rank
+            and not processes.spread()
             and all_folds <= SNAPSHOTS_AT_MOST
         )
 
@@ -302,6 +357,7 @@ class _Job:
         steps: int,
         control: float | None,
         beside: Sequence[dict[str, Any]],
+        taught: list[list[float]] | None,
     ) -> None:
         fold_steps = self._fold_steps(choice)
         atomic.write_json(
@@ -316,6 +372,7 @@ class _Job:
                 "minimum": choice.minimum if choice else None,
                 "open_ended": choice.open_ended if choice else None,
                 "bits_per_byte_control": control,
+                "influence": taught,
                 "folds": [
                     {**curve.to_dict(), "steps": fold_step, **figures}
                     for curve, fold_step, figures in zip(curves, fold_steps, beside, strict=True)
@@ -329,15 +386,41 @@ class _Job:
         Where no snapshot was kept the fold is tuned again up to there, which gives the same weights.
         """
         folder, label = self.kept.fold(fold.index), f"fold-{fold.index}-model"
-        if not self.kept.model(folder / "model"):
-            model = self.kept.weights_at(fold.index, steps)
-            if model is None:
+        if not processes.agree(self.kept.model(folder / "model")):
+            model = self.kept.weights_at(fold.index, steps) if processes.is_first() else None
+            if processes.agree(model is None):
                 with self._bar(steps, f"fold model {fold.index + 1}") as bar:
                     model = self._finetune(label, self._plan(fold, tokenizer, context), steps, bar)
             self._save(model, tokenizer, folder / "model")
         self.kept.clear(label)
         for left in folder.glob("step-*"):
             shutil.rmtree(left)
+
+    def _influence(self, tokenizer: Any, context: int) -> list[list[float]]:
+        """What each original alone teaches about each; read back if an interrupted attempt got so far."""
+        if (kept := self.kept.influence()) is not None:
+            return kept
+        texts = [original.text for original in self.originals]
+        with self._bar(len(texts) * influence.UPDATES, "each alone") as bar:
+
+            def measure(alone: int | None) -> list[float]:
+                shown = [] if alone is None else [self.originals[alone]]
+                model = (
+                    self._finetune(
+                        f"alone-{alone}", self._of(shown, tokenizer, context), influence.UPDATES, bar
+                    )
+                    if shown
+                    else load_weights(self.base)
+                )
+                found = summarise(texts, token_nll(texts, model, tokenizer, context))["texts"][
+                    "bits_per_byte"
+                ]
+                self.kept.clear(f"alone-{alone}")
+                return list(found)
+
+            taught = influence.influence(len(texts), measure)
+        self.kept.influenced(taught)
+        return taught
 
     def _beside(self, plan: Sequence[Fold], tokenizer: Any, context: int) -> list[dict[str, Any]]:
         """For each fold what its curve leaves out, of the base and of its model: bits per byte of the held-out texts behind a
@@ -369,6 +452,8 @@ class _Job:
             return None
         folder = self.work / "control" / "model"
         self._tune(self._control_texts, folder, "control", steps, tokenizer, context)
+        if not processes.is_first():
+            return None
         model = load_weights(Base("control", folder))
         texts = [original.text for original in self.originals]
         return float(summarise(texts, token_nll(texts, model, tokenizer, context))["bits_per_byte"])
@@ -385,13 +470,15 @@ class _Job:
     def _tune(
         self, texts: Sequence[Original], folder: Path, label: str, steps: int, tokenizer: Any, context: int
     ) -> None:
-        if not self.kept.model(folder):
+        if not processes.agree(self.kept.model(folder)):
             with self._bar(steps, label) as bar:
-                model = self._finetune(label, Plan(texts, tokenizer, context, self.config), steps, bar)
+                model = self._finetune(label, self._of(texts, tokenizer, context), steps, bar)
             self._save(model, tokenizer, folder)
         self.kept.clear(label)
 
-    def _save(self, model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
+    def _save(self, model: PreTrainedModel | None, tokenizer: Any, folder: Path) -> None:
+        if model is None or not processes.is_first():
+            return
         opening, end = special_ids(tokenizer)
         longest = max(len(encode(original.text, tokenizer)) for original in self.originals)
         sampling: dict[str, Any] = {"do_sample": False}

@@ -19,7 +19,7 @@ from data.bases import Base
 from inference.checkpoints import load_weights
 from training.choosing import Curve
 
-_SECONDS, _WEIGHTS, _CURVE = "seconds", "weights.json", "curve.json"
+_SECONDS, _WEIGHTS, _CURVE, _INFLUENCE = "seconds", "weights.json", "curve.json", "influence.json"
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,23 @@ class Kept:
         """Note a fold's curve as far as it is."""
         content = curve.to_dict()
         atomic.write_json(self.fold(curve.index) / _CURVE, {**content, "sha256": _digest(content)})
+
+    def influence(self) -> list[list[float]] | None:
+        """What was found of the originals' influence on each other."""
+        try:
+            kept = json.loads((self.work / _INFLUENCE).read_text("utf-8"))
+            if kept["sha256"] != _digest(kept["influence"]):
+                raise ValueError
+            return list(kept["influence"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            self.say(f"{_INFLUENCE} is damaged: it is measured again")
+            return None
+
+    def influenced(self, found: list[list[float]]) -> None:
+        """Note it."""
+        atomic.write_json(self.work / _INFLUENCE, {"influence": found, "sha256": _digest(found)})
 
     def model(self, folder: Path, instead: str = "they are tuned again") -> bool:
         """Whether the model in ``folder`` was finished, and its weights are what they were."""
@@ -110,7 +127,7 @@ class Kept:
     def forget(self) -> None:
         """Remove what only a resumption needs: provenance.json has what is worth keeping."""
         shutil.rmtree(self.work / "checkpoints", ignore_errors=True)
-        for left in (_SECONDS, _WEIGHTS):
+        for left in (_SECONDS, _WEIGHTS, _INFLUENCE):
             (self.work / left).unlink(missing_ok=True)
 
     @property
@@ -129,5 +146,5 @@ class Kept:
         return str(folder.relative_to(self.work))
 
 
-def _digest(content: dict[str, Any]) -> str:
+def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.brief import Brief, read_vignettes
-from data.dataset import IGNORE, Block, blocks, to_dataset
+from data.dataset import IGNORE, Block, blocks, special_ids, to_dataset
 from data.detect import detect_brief, people
 from data.originals import Original
-from data.slots import Slot, fill, find_slots, rename
+from data.slots import Slot, fill, find_scene, find_slots, rename
+from training import processes
 from training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -47,16 +48,20 @@ class Plan:
 
     @property
     def per_update(self) -> int:
-        """Rows of an update, replayed ones included."""
-        return self.own + self.config.replay
+        """Rows of an update, replayed ones included; a multiple of the processes that share them."""
+        rows, shares = self.own + self.config.replay, processes.count()
+        return -(-rows // shares) * shares
 
     def rows(self, updates: int) -> "Dataset":
-        """The rows of the first ``updates`` updates: ``input_ids``, ``labels``, and ``document``, -1 for what is replayed."""
+        """The rows of the first ``updates`` updates: ``input_ids``, ``labels``, and ``document``, -1 for what is replayed and for the
+        empty rows that make an update come out even among several processes; else one would be seen twice."""
         own, replayed = self._own(), self._replayed()
         found: list[dict[str, Any]] = []
+        empty = {"input_ids": [special_ids(self.tokenizer)[1]], "labels": [IGNORE], "document": -1}
         for _ in range(updates):
             found += [next(own) for _ in range(self.own)]
             found += [next(replayed) for _ in range(self.config.replay)]
+            found += [empty] * (self.per_update - self.own - self.config.replay)
         return to_dataset(found)
 
     def _own(self) -> Iterator[dict[str, Any]]:
@@ -75,8 +80,12 @@ class Plan:
         rng = self._rng(original.sha256, epoch)
         brief = _brief(original) if rng.random() < self.config.briefs else None
         text = original.text
-        if self.config.refill_names:
-            text, mapping = fill(text, _slots(text), rng, self._names)
+        slots = (
+            *(_slots(text) if self.config.refill_names else ()),
+            *(_scene(text) if self.config.refill_scenes else ()),
+        )
+        if slots:
+            text, mapping = fill(text, slots, rng, self._names)
             brief = brief and rename(brief, mapping)
         if brief is not None:
             brief = some_fields(brief, rng)
@@ -140,6 +149,11 @@ def _hash(ids: Sequence[int]) -> int:
 @cache
 def _slots(text: str) -> tuple[Slot, ...]:
     return find_slots(text)
+
+
+@cache
+def _scene(text: str) -> tuple[Slot, ...]:
+    return find_scene(text)
 
 
 def _brief(original: Original) -> Brief:

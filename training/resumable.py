@@ -24,6 +24,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from data import atomic
+from training import processes
 
 DIVERGED = 2.0
 """Loss, as a multiple of what guessing among the vocabulary costs, from which a training is given up."""
@@ -83,14 +84,28 @@ def update_of(checkpoint: Path | None) -> int:
 
 
 class ResumableTrainer(Trainer):
-    """Writes to ``checkpoints`` where the Trainer would save, and reads from there; on one process, without a grad scaler."""
+    """Writes to ``checkpoints`` where the Trainer would save, and reads from there; without a grad scaler. The rate is constant
+    after its rise, whose first update learns too (the Trainer's own begins at 0)."""
 
-    def __init__(self, checkpoints: Checkpoints, **options: Any) -> None:
+    def __init__(self, checkpoints: Checkpoints | None, **options: Any) -> None:
         super().__init__(**options)
         self.checkpoints = checkpoints
 
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Called by the Trainer before the first update."""
+        rise = self.args.get_warmup_steps(num_training_steps) + 1
+        assert self.optimizer is not None
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer or self.optimizer, lambda update: min(1.0, (update + 1) / rise)
+        )
+        return self.lr_scheduler
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         refuse_nonsense(self.model, self.args, self.state)
+        if self.checkpoints is None or not processes.is_first() or self.is_fsdp_enabled:
+            return  # all have the same weights, or each only a part of them
         optimizer = self.optimizer.state_dict()  # type: ignore[union-attr]  # it is there once training goes on
         tensors = {f"model.{name}": p.detach() for name, p in _trained(self.model).items()}
         tensors |= {
@@ -164,7 +179,7 @@ class SaveInTime(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self.asked():
+        if processes.anyone(self.asked()):
             control.should_save = control.should_training_stop = True
         elif time.monotonic() - self.last >= self.seconds and state.global_step < state.max_steps:
             control.should_save = True

@@ -1,0 +1,34 @@
+"""Names of the originals' people in new texts: a tuning that took the manner alone leaves none behind.
+
+Finds names that stand in a text as the originals' people bear them. Does not look for phrases; `inference.novelty` does.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+
+from data.brief import Brief
+from data.detect import people
+from data.english import is_ordinary
+
+__all__ = ["leaked_names", "names_in"]
+
+
+def names_in(texts: Sequence[str]) -> frozenset[str]:
+    """First names and surnames of all people in ``texts``, one word each; none that is an ordinary word too."""
+    return _names(tuple(texts))
+
+
+@lru_cache(maxsize=8)
+def _names(texts: tuple[str, ...]) -> frozenset[str]:
+    found = {
+        word for text in texts for name in people(text) for word in re.findall(r"[^\W\d_][\w'’\-]+", name)
+    }
+    return frozenset(word for word in found if word[0].isupper() and not is_ordinary(word.casefold()))
+
+
+def leaked_names(text: str, names: Collection[str], brief: Brief | None = None) -> list[str]:
+    """Those of ``names`` that stand in ``text`` as whole words, in order of first mention; what ``brief`` asks for is no leak."""
+    asked = set(re.findall(r"[\w'’\-]+", " ".join(map(str, (brief or Brief()).to_dict().values()))))
+    said = dict.fromkeys(re.findall(r"[^\W\d_][\w\-]+", text))
+    return [word for word in said if word in names and word not in asked]
