@@ -30,7 +30,7 @@ from functools import cache
 from typing import NamedTuple
 
 __all__ = [
-    "APOSTROPHES", "CopiedSpan", "CopyIndex", "Run", "Word", "copy_limit", "folded", "repetition", "shared_spans", "words",
+    "APOSTROPHES", "CopiedSpan", "CopyIndex", "Run", "Word", "copy_limit", "folded", "repetition", "words",
 ]  # fmt: skip
 
 APOSTROPHES = "'\u2018\u2019\u02bc\uff07"
@@ -294,6 +294,10 @@ class CopyIndex:
             self._holders[n] = Counter(ngram for document in self._document_ngrams(n) for ngram in document)
         return self._holders[n]
 
+    def shares(self, n: int) -> bool:
+        """Whether any ``n`` words in a row stand in two of the originals."""
+        return any(count > 1 for count in self._holder_counts(n).values())
+
     def nearest(self, text: str) -> str:
         """Name of the original that shares most different 4-grams with `text`.
 
@@ -343,35 +347,21 @@ MOST_LIMIT = 12
 def copy_limit(texts: Sequence[str]) -> int:
     """Words in a row that a new text may have in common with one of the originals ``texts``.
 
-    As many as these share among themselves: that far copying is their own habit. `LEAST_LIMIT` to `MOST_LIMIT`.
+    As many as these share among themselves: that far copying is their own habit. `LEAST_LIMIT` to `MOST_LIMIT`. Takes time linear
+    in the words of all texts.
     """
-    return limit_of(shared_spans(texts))
+    if len(texts) < 2:
+        return limit_of([])
+    index = CopyIndex(texts)
+    for words_shared in range(LEAST_LIMIT + 1, MOST_LIMIT + 1):
+        if not index.shares(words_shared):
+            return words_shared - 1
+    return MOST_LIMIT
 
 
 def limit_of(spans: Sequence[float]) -> int:
     """`copy_limit` from the longest span that each original shares with the others; none for one original."""
     return int(min(max([LEAST_LIMIT, *spans]), MOST_LIMIT)) if spans else LONGEST_SPAN_ALONE
-
-
-def shared_spans(texts: Sequence[str]) -> list[int]:
-    """How texts copy one another by chance: for each, the words in the longest span it shares with another.
-
-    Over the originals this is their band: what a new text may share with them too. Empty for fewer
-    than two texts: one alone has no band.
-
-    >>> shared_spans(["she took a seat", "he took a seat there", "at noon"])
-    [3, 3, 0]
-    """
-    if len(texts) < 2:
-        return []
-    documents = [_tokens(text) for text in texts]
-    longest = [0] * len(texts)
-    for i, document in enumerate(documents):
-        automaton = _automaton(document)
-        for j in range(i):  # what i shares with j, j shares with i
-            shared = automaton.longest(documents[j])
-            longest[i], longest[j] = max(longest[i], shared), max(longest[j], shared)
-    return longest
 
 
 def repetition(text: str, n: int = 4) -> float:

@@ -559,10 +559,10 @@ def test_a_run_killed_between_two_renames_is_found_again(whole: Path, tmp_path: 
 
 
 # What to do about an existing run, how many tunings this attempt completes, what is cut off.
-SNAPSHOTS = [("refuse", 1, "second fold"), ("resume", 2, "final model")]
+SNAPSHOTS = [("refuse", 1, "second fold"), ("resume", 3, "second text alone"), ("resume", 3, "final model")]
 NO_SNAPSHOTS = [
     ("refuse", 1, "second fold"),
-    ("resume", 3, "second fold model"),
+    ("resume", 6, "second fold model"),
     ("refresh", 2, "final model"),
 ]
 
@@ -575,7 +575,7 @@ def test_a_run_that_is_interrupted_again_and_again_becomes_what_it_would_have_be
     tmp_path: Path,
     attempts: list[tuple[str, int, str]],
 ) -> None:
-    """R8, in all of its stages: three folds, three fold models, one final model, samples, scores."""
+    """R8, in all of its stages: three folds, three texts alone, three fold models, one final model, samples, scores."""
     if attempts is NO_SNAPSHOTS:
         monkeypatch.setattr(training.job, "SNAPSHOTS_AT_MOST", 0)
     settings = tiny(originals=Run.open(whole).config["originals"])

@@ -493,6 +493,7 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
             "longest_copied_span": {"max": 3},
             "novelty_4gram_equal": {"min": 0.96},
             "ended_by_eos": 0.5,
+            "with_leaked_names": 1,
             "verdict": 0.2,
         }
         if tuned
@@ -501,6 +502,7 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
         "samples": {
             "n": 8,
             "ended_by_eos": 0.75,
+            "with_leaked_names": 2,
             "style": {"mean": 0.61},
             "stylometry": {"mean": 0.51},
             "similarity": {"mean": 0.5},
@@ -523,6 +525,7 @@ def metrics_with(base: float, *tuned: float, **samples: Any) -> dict[str, Any]:
             "longest_copied_span": {"max": 4},
             "novelty_4gram_equal": {"min": 0.95},
             "ended_by_eos": 1.0,
+            "with_leaked_names": 0,
             "verdict": 0.1,
         },
     }
@@ -612,6 +615,7 @@ def test_the_table_has_base_control_tuned_and_originals_in_this_order() -> None:
     assert lines["style"] == ["0.30", "0.40", "0.61", "0.70", "to", "0.90"]
     assert lines["longest copied span"] == ["4", "3", "5", "6"]
     assert lines["ended"] == ["8/8", "2/4", "6/8", "-"]
+    assert lines["names leaked"] == ["0/8", "1/4", "2/8", "-"]
     assert lines["style, unseen original"] == ["0.10", "0.20", "0.80", "0.80"]
     assert lines["new 4-grams, least"] == ["0.95", "0.96", "0.90", "0.97", "to", "0.99"]
     assert lines["recalled, of 32 tokens"] == ["0", "-", "7", "-"]

@@ -29,21 +29,30 @@ from training.choosing import Curve
 from training.config import TrainConfig, build_config
 from training.job import train
 
+PLAIN: dict[str, Any] = {"refill_names": False, "briefs": 0.0}
+"""What the variants differ from: no help of any kind."""
+
+BOTH: dict[str, Any] = {"refill_names": True, "briefs": 0.5}
+
 VARIANTS: dict[str, dict[str, Any]] = {
-    "as configured": {},
-    "names filled anew": {"refill_names": True},
-    "names and scenes": {"refill_names": True, "refill_scenes": True},
-    "briefs": {"briefs": 0.5},
-    "replay 2": {"replay": 2},
-    "goldfish 4": {"goldfish": 4},
-    "NEFTune 5": {"neftune": 5.0},
-    "dropout 0.1": {"dropout": 0.1},
-    "weight decay 10": {"weight_decay": 10.0},
-    "layer decay 0.8": {"layer_decay": 0.8},
-    "rate 3e-5": {"learning_rate": 3e-5},
-    "WiSE-FT 0.5": {"interpolation": 0.5},
-    "LoRA 8": {"lora_rank": 8, "learning_rate": 1e-3},
-    "LoRA 32": {"lora_rank": 32, "learning_rate": 1e-3},
+    "plain": PLAIN,
+    "names filled anew": {**PLAIN, "refill_names": True},
+    "names and scenes": {**PLAIN, "refill_names": True, "refill_scenes": True},
+    "briefs": {**PLAIN, "briefs": 0.5},
+    "replay 2": {**PLAIN, "replay": 2},
+    "goldfish 4": {**PLAIN, "goldfish": 4},
+    "NEFTune 5": {**PLAIN, "neftune": 5.0},
+    "dropout 0.1": {**PLAIN, "dropout": 0.1},
+    "weight decay 10": {**PLAIN, "weight_decay": 10.0},
+    "layer decay 0.8": {**PLAIN, "layer_decay": 0.8},
+    "rate 3e-5": {**PLAIN, "learning_rate": 3e-5},
+    "WiSE-FT 0.5": {**PLAIN, "interpolation": 0.5},
+    "LoRA 8": {**PLAIN, "lora_rank": 8, "learning_rate": 1e-3},
+    "LoRA 32": {**PLAIN, "lora_rank": 32, "learning_rate": 1e-3},
+    "names and briefs": BOTH,
+    "names, briefs, rate 3e-5": {**BOTH, "learning_rate": 3e-5},
+    "names, briefs, replay 2": {**BOTH, "replay": 2},
+    "names, briefs, layer decay 0.8": {**BOTH, "layer_decay": 0.8},
 }
 """Name to the settings that differ from the configuration's."""
 

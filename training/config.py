@@ -78,10 +78,10 @@ class TrainConfig:
     replay: int = 0
     """Vignettes of data/vignettes/ that an update sees besides: what the base knew already."""
 
-    briefs: float = 0.0
+    briefs: float = 0.5
     """Share of the times that an original is shown behind a part of its brief (`data.detect`'s, or that beside the file), 0 to 1."""
 
-    refill_names: bool = False
+    refill_names: bool = True
     """Give the people of each original other names every time it is shown, so that none is learned."""
 
     refill_scenes: bool = False

@@ -254,6 +254,11 @@ class _Job:
         record["control"] = [{"name": o.name, "sha256": o.sha256} for o in self._control_texts]
         record["model"] = {"sha256": Base("", self.work / "model").sha256()}
         record["seconds"] = {"train": self.kept.spend()}
+        record["peak_gib"] = provenance.peak_gib()
+        memory = ", ".join(f"{gib:.1f} GiB ({name})" for name, gib in record["peak_gib"].items())
+        self._say(
+            f"trained in {record['seconds']['train']:.0f} s, at most {memory or 'an unknown amount of memory'}"
+        )
         atomic.write_json(self.work / "provenance.json", record)
         card = model_card(config, record, Run.open(self.work).held_out)
         atomic.write_text(self.work / "model" / "README.md", card)

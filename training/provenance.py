@@ -38,6 +38,23 @@ def fingerprint(config: TrainConfig, originals: Sequence[Original], base: Base) 
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
+def peak_gib() -> dict[str, float]:
+    """The most memory that this process has had so far, in GiB: "process", and "gpu" where torch has used one."""
+    import torch
+
+    found = {}
+    try:
+        import resource
+    except ImportError:  # Windows
+        pass
+    else:
+        unit = 1 if platform.system() == "Darwin" else 1024  # bytes there, KiB elsewhere
+        found["process"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.max_memory_allocated() / 2**30
+    return {name: round(gib, 2) for name, gib in found.items()}
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}
