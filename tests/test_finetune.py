@@ -41,6 +41,8 @@ def config(**overrides: Any) -> TrainConfig:
         "micro_batch_size": 4,
         "warmup_steps": 0,
         "context": CONTEXT,
+        "refill_names": False,
+        "briefs": 0.0,
     }
     return load_config("configs/tiny.yaml", {**defaults, **overrides})
 

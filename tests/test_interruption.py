@@ -254,8 +254,8 @@ def test_ctrl_c_in_the_middle_of_a_fold_loses_one_update_at_most(
     assert not (run / "checkpoints").exists()
     again = 0 if damage else 2
     measured = (
-        len(fold["points"]) * 2 - again + 1 + 4 * 3
-    )  # two folds, the control, and what is measured beside
+        len(fold["points"]) * 2 - again + 1 + 4 * 3 + (1 + 3)
+    )  # two folds, the control, what is measured beside, and each text alone
     assert len(looks) - before == measured
 
 
@@ -265,7 +265,11 @@ def test_the_board_is_one_switch(
     settings = tiny(originals=Run.open(few_words_run).config["originals"], tensorboard=True)
     run = train(settings, report=True)
     boards = {path.name: list(path.glob("events.*")) for path in (run / "tensorboard").iterdir()}
-    assert set(boards) == {"fold-0", "fold-1", "fold-2", "model", "control"}
+    assert set(boards) == {
+        *(f"{what}-{i}" for what in ("fold", "alone") for i in range(3)),
+        "model",
+        "control",
+    }
     assert all(boards.values())
     assert left(run) == left(few_words_run)
     monkeypatch.setattr(training.job, "find_spec", lambda _: None)

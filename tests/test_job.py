@@ -309,7 +309,7 @@ def test_a_fold_model_is_the_same_whether_it_was_kept_or_tuned_again(
     monkeypatch.setattr(training.job, "SNAPSHOTS_AT_MOST", 0)
     tunings = stop_at(monkeypatch, 99)
     again = train(tiny(originals=Run.open(whole).config["originals"], keep_folds=True))
-    assert len(tunings) == 8
+    assert len(tunings) == 11
     mine, theirs = (
         {n: d for n, d in files(run).items() if n.startswith(("folds/", "model/"))} for run in (again, whole)
     )

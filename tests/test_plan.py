@@ -22,8 +22,11 @@ OPENING, END = special_ids(TOKENIZER)
 ORIGINALS = load_originals(SEEDS)
 
 
+BARE = {"refill_names": False, "briefs": 0.0}
+
+
 def plan(originals: list[Original] = ORIGINALS, context: int = 1024, **settings: Any) -> Plan:
-    return Plan(originals, TOKENIZER, context, build_config(settings))
+    return Plan(originals, TOKENIZER, context, build_config({**BARE, **settings}))
 
 
 def texts(made: Plan, updates: int, document: int | None = None) -> list[str]:

@@ -186,7 +186,7 @@ def _outcome(variant: str, runs: Sequence[Run]) -> Outcome:
         updates=[int(run.held_out["chosen_steps"]) for run in runs],
         style=[_style(run) for run in runs],
         span=[span for span, _ in spans],
-        over=[span and span - limit for span, limit in spans],
+        over=[None if span is None else span - limit for span, limit in spans],
         ended=[
             statistics.mean(row["ended_by_eos"] for row in run.samples()) if run.samples() else None
             for run in runs

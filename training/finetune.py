@@ -117,7 +117,7 @@ def finetune(
             raise KeyboardInterrupt
     trained: PreTrainedModel = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if trainer.is_fsdp_enabled:
-        trained = processes.gathered(trainer.model, load_weights(base))
+        trained = processes.gathered(trainer.model_wrapped, load_weights(base))
     partly.enter(trained)
     if config.lora_rank:
         trained = trained.merge_and_unload()  # type: ignore[operator]  # peft's model, not typed as one

@@ -37,7 +37,7 @@ def agree(value: T) -> T:
         return value
     from accelerate.utils import broadcast_object_list
 
-    return broadcast_object_list([value])[0]  # type: ignore[no-any-return]
+    return broadcast_object_list([value])[0]
 
 
 def anyone(flag: bool) -> bool:
