@@ -24,7 +24,7 @@ from data.english import given_names, indefinite
 from data.lists import entries, groups, words
 from data.slots import WOMANS_SURNAME, relatives
 
-__all__ = ["draw_briefs"]
+__all__ = ["complete_briefs", "draw_briefs"]
 
 SURE = 2 / 3
 """A field that this share of the originals has is in every brief: where it is missing it was overlooked."""
@@ -57,14 +57,24 @@ def draw_briefs(originals: Sequence[str], n: int, seed: int) -> list[Brief]:
 
     Raises ValueError without originals and for a negative `n`.
     """
+    if n < 0:
+        raise ValueError(f"n must be 0 or more briefs, found {n}")
+    return complete_briefs([Brief()] * n, originals, seed)
+
+
+def complete_briefs(given: Sequence[Brief], originals: Sequence[str], seed: int) -> list[Brief]:
+    """Each brief with what it leaves out drawn as `draw_briefs` draws it; what it gives stays to the letter.
+
+    A brief at an index is completed with what `draw_briefs` has there, but that the occupation fits the given name, and that no
+    protagonist is drawn who is given to another.
+
+    Raises ValueError without originals.
+    """
     if isinstance(originals, str) or not originals:
         raise ValueError(
             f"briefs are drawn from texts, found {originals!r:.40}; type [o.text for o in originals]"
         )
-    if n < 0:
-        raise ValueError(f"n must be 0 or more briefs, found {n}")
-    source = _Source(originals, seed)
-    return [brief for _, brief in zip(range(n), source.briefs(), strict=False)]
+    return list(_Source(originals, seed).briefs(given))
 
 
 class _Source:
@@ -90,25 +100,29 @@ class _Source:
         self.named_share = sum(m[0].isupper() for m in met) / max(1, len(met))
         self.people = _kinds_of_people(met)
 
-    def briefs(self) -> Iterator[Brief]:
-        """Briefs without end, each by its own generators, so that none depends on how many are wanted."""
+    def briefs(self, partial_briefs: Sequence[Brief]) -> Iterator[Brief]:
+        """The briefs completed, each by its own generators, so that none depends on how many come after it."""
         given = self._shuffled("given", self._unused((*entries("given_f"), *entries("given_m"))))
         anyones = (name for name in entries("surnames") if not name.endswith(WOMANS_SURNAME))
         surnames = self._shuffled("surname", self._unused(anyones))
         near = self._shuffled("work", relatives(self.own_work))
+        wanted = {word for b in partial_briefs for word in _folded(f"{b.name or ''} {b.meets or ''}")}
         used: set[str] = set()
-        index = 0
-        while True:
-            hero, other = given[index % len(given)], given[-1 - index % len(given)]
+        for index, brief in enumerate(partial_briefs):
+            # Half of the list away no other brief looks for a name.
+            heroes = (given[(index + start) % len(given)] for start in (0, len(given) // 2))
+            drawn = next((name for name in heroes if wanted.isdisjoint(_folded(name))), given[0])
+            hero = (brief.name or drawn).split()[0]
+            other = given[-1 - index % len(given)]
             work = partial(self._occupation, near, hero.casefold() in self.women)
-            yield Brief(
-                name=self._name(index, hero, surnames[index % len(surnames)]),
-                occupation=self._drawn("occupation", index, used, work),
-                place=self._drawn("place", index, used, self._place),
-                meets=self._drawn("meets", index, used, partial(self._meets, other)),
-                length=self._length(index),
-            )
-            index += 1
+            fields = {
+                "name": self._name(index, drawn, surnames[index % len(surnames)]),
+                "occupation": self._drawn("occupation", index, used, work),
+                "place": self._drawn("place", index, used, self._place),
+                "meets": self._drawn("meets", index, used, partial(self._meets, other)),
+                "length": self._length(index),
+            }
+            yield Brief.from_dict({**fields, **brief.to_dict()})
 
     def _name(self, index: int, given: str, surname: str) -> str | None:
         """A protagonist's name in the form that the originals' have; None where too few have any."""
@@ -124,7 +138,8 @@ class _Source:
     def _occupation(self, relatives: Sequence[str], woman: bool, rng: random.Random) -> str:
         """One of the originals' occupations, or more often a near relative."""
         pool = self.own_work if not relatives or rng.random() < 0.3 else relatives
-        fitting = [work for work in pool if _fits(work, woman)] or list(pool)
+        fitting = [work for work in pool if _fits(work, woman)]
+        fitting = fitting or [work for work in relatives if _fits(work, woman)] or list(pool)
         return rng.choice(fitting)
 
     def _place(self, rng: random.Random) -> str:

@@ -10,14 +10,24 @@ Does not say whether a name is a person's (`data.people`) or a place's (`data.pl
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from data.english import given_names, grammar, is_ordinary, person_nouns
 from data.lists import words
 from data.page import Page, Word
 
-__all__ = ["Run", "runs"]
+__all__ = ["Run", "name_counts", "runs"]
+
+_CAPITALISED = re.compile(r"(?<=[a-z,;] )([A-Z][a-zà-öø-ÿ]{2,})(?='s\b|\b(?!-))")
+"""A capitalised word inside a sentence: a name, or close to one."""
+
+_CALENDAR = frozenset(
+    "monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
+    "november december god christmas easter english french american german italian spanish chinese japanese british".split()
+)
 
 _PREFIXED = re.compile(r"(?:al|el|d|l)['-](\w)")  # al-Rashid, d'Arc
 
@@ -106,3 +116,15 @@ def _trimmed(page: Page, first: int, last: int) -> Run | None:
 def _ends_name(low: str) -> bool:
     """Whether an ordinary word may end a name, of a person or of a place: "Dae-hyun Moon", "Pier Street"."""
     return low in given_names() or low in words("surnames") or low in words("places_proper")
+
+
+def name_counts(text: str) -> Counter[str]:
+    """Words of ``text`` that may be given names, with how often they stand inside a sentence."""
+    found = Counter(_CAPITALISED.findall(text))
+    return Counter({word: count for word, count in found.items() if word.casefold() not in _no_names()})
+
+
+@cache
+def _no_names() -> frozenset[str]:
+    titles = words("honorifics") | words("person_words")
+    return titles | words("common_words") | words("places_proper") | words("cities") | _CALENDAR

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from inference.checkpoints import Checkpoint, load
     from inference.likelihood import perplexity
     from inference.metrics import load_metric
-    from inference.sampling import Sample, generate, stream
+    from inference.sample import Sample
+    from inference.sampling import generate, stream
     from inference.scorecard import Scorecard
     from inference.scoring import score
 
 _HOME = {
     "Checkpoint": "inference.checkpoints",
-    "Sample": "inference.sampling",
+    "Sample": "inference.sample",
     "Scorecard": "inference.scorecard",
     "generate": "inference.sampling",
     "load": "inference.checkpoints",

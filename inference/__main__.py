@@ -33,7 +33,15 @@ def _parser() -> argparse.ArgumentParser:
         "--brief", metavar="FILE", help="YAML or JSON with the brief's fields, or a list of briefs"
     )
     generate.add_argument("--opening", help="a beginning to be continued")
-    generate.add_argument("--best-of", type=int, default=1, help="candidates a text (default 1)")
+    generate.add_argument(
+        "--best-of", type=int, default=1, help="candidates a text, of which one is chosen (default 1)"
+    )
+    generate.add_argument(
+        "--strict",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="leave a text out if no candidate of it passes; else give the nearest to passing, with a remark",
+    )
     generate.add_argument(
         "--seed", type=int, help="the same seed gives the same texts (default: a new one, which is printed)"
     )
@@ -60,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
         help="json: one object a line (default: what the ending of --out says, else text)",
     )
     generate.add_argument(
-        "--out", type=Path, help="write to this file (.txt, .md, .jsonl, .csv) in place of the terminal"
+        "--out",
+        type=Path,
+        help="write to this file (.txt, .md, .jsonl, .csv, .html) in place of the terminal; a .jsonl is written part by part, and the "
+        "same command goes on where it was interrupted",
     )
     generate.set_defaults(work=_generate)
 
@@ -96,26 +107,31 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _generate(options: argparse.Namespace) -> None:
+    form = format_of(options.out, options.format)  # before anything is drawn
+    asked: dict[str, Any] = {
+        "brief": _brief(options),
+        "opening": options.opening,
+        "best_of": options.best_of,
+        "strict": options.strict,
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "min_p": options.min_p,
+        "max_new_tokens": options.max_new_tokens,
+        "guard": _guard(options.guard),
+        "allow": options.allow,
+    }
+    if options.out is not None and form == "json" and (options.out.is_file() or not options.out.exists()):
+        from inference.bulk import generate_to
+
+        seed, written, before = generate_to(options.out, options.source, options.n, options.seed, asked)
+        went_on = f", {before} of them from an interrupted attempt" if before else ""
+        print(f"{written} texts: {options.out}, seed {seed}{went_on}", file=sys.stderr)
+        return
     from data import atomic
     from inference.sampling import generate
 
-    form = format_of(options.out, options.format)  # before anything is drawn
     seed = random.randrange(2**31) if options.seed is None else options.seed
-    samples = generate(
-        options.source,
-        n=options.n,
-        brief=_brief(options),
-        opening=options.opening,
-        best_of=options.best_of,
-        seed=seed,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        min_p=options.min_p,
-        max_new_tokens=options.max_new_tokens,
-        guard=_guard(options.guard),
-        allow=options.allow,
-        progress=sys.stderr.isatty(),
-    )
+    samples = generate(options.source, n=options.n, seed=seed, **asked)
     text = export(samples, form)
     if options.out is None:
         print(text, end="")
@@ -126,7 +142,8 @@ def _generate(options: argparse.Namespace) -> None:
         end = "ended" if sample.ended_by_eos else f"cut off at {sample.tokens} tokens"
         span = sample.scores.get("longest_copied_span")
         copied = "" if span is None else f", longest copied span {span} words"
-        print(f"text {number}: {end}{copied}, seed {seed}", file=sys.stderr)
+        remark = f", but it {sample.remark}" if sample.remark and sample.ended_by_eos else ""
+        print(f"text {number}: {end}{copied}{remark}, seed {seed}", file=sys.stderr)
 
 
 def _guard(value: str) -> bool | int:
@@ -216,7 +233,7 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _texts(file: str) -> list[dict[str, Any]]:
-    """Texts of a file or folder; rows of samples with what they say of their end."""
+    """Texts of a file or folder; rows of samples with what they say of their end, those alone that were chosen."""
     from data.originals import load_texts
 
     found = [{"text": text.text} for text in load_texts(file)]
@@ -224,9 +241,8 @@ def _texts(file: str) -> list[dict[str, Any]]:
     if path.suffix == ".jsonl" and path.is_file():
         rows = [json.loads(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
         for text, row in zip(found, rows, strict=True):
-            if "ended_by_eos" in row:
-                text["ended_by_eos"] = row["ended_by_eos"]
-    return found
+            text |= {key: row[key] for key in ("ended_by_eos", "chosen") if key in row}
+    return [text for text in found if text.get("chosen", True)]
 
 
 def _compare(options: argparse.Namespace) -> None:

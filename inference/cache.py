@@ -16,7 +16,7 @@ CHUNK = 256
 class ChunkedLayer(DynamicLayer):
     """Keys and values (B, H, T, D) as views of a buffer with room for more tokens.
 
-    Serves one uninterrupted `generate`: whatever replaces ``keys`` from outside (beam search, cropping) would leave
+    Serves sampling alone: whatever replaces ``keys`` from outside (beam search, cropping) would leave
     the buffer behind.
     """
 
@@ -40,6 +40,12 @@ class ChunkedLayer(DynamicLayer):
         self._room[1, :, :, before:after] = value_states
         self.keys, self.values = self._room[0, :, :, :after], self._room[1, :, :, :after]
         return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Go on with the rows ``indices`` (N,) alone."""
+        if self._room is not None:
+            self._room, length = self._room[:, indices], self.get_seq_length()
+            self.keys, self.values = self._room[0, :, :, :length], self._room[1, :, :, :length]
 
 
 def chunked_cache(model: PreTrainedModel) -> DynamicCache | None:

@@ -6,7 +6,7 @@ sampling. So `model.generate` runs greedily, its global random state untouched.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -96,6 +96,10 @@ class RowNoise(LogitsProcessor):
 
     def __init__(self, seed: int, indices: list[int]) -> None:
         self.generators = [torch.Generator().manual_seed(row_seed(seed, index)) for index in indices]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these of the present rows alone."""
+        self.generators = [self.generators[i] for i in rows]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """``scores`` (B, V) plus noise; -inf stays -inf."""

@@ -18,10 +18,12 @@ from data.bases import resolve
 from data.brief import Brief
 from data.draw import draw_briefs
 from inference.checkpoints import SMALL_FILES, best_device, load
+from inference.choosing import refusal
 from inference.leaks import names_in
 from inference.novelty import CopyIndex, copy_limit
 from inference.runs import Run
-from inference.sampling import Sample, generate, measured, refusal
+from inference.sample import Sample
+from inference.sampling import generate, measured
 
 FINAL, BASE, CONTROL = "final", "base", "control"
 """The sets of samples that a run has, the control's where one was tuned; those of fold i are called `fold_set(i)`."""

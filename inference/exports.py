@@ -1,4 +1,4 @@
-"""Samples as files that other programs open: plain text, Markdown, JSON lines, a table. Draws and scores nothing.
+"""Samples as files that other programs open: plain text, Markdown, JSON lines, a table, a page. Draws and scores nothing.
 
 Imports nothing heavy: the command line asks for the formats before anything is drawn.
 """
@@ -6,16 +6,23 @@ Imports nothing heavy: the command line asks for the formats before anything is 
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inference.sampling import Sample
+    from inference.sample import Sample
 
-FORMATS = ("text", "markdown", "json", "csv")
+FORMATS = ("text", "markdown", "json", "csv", "html")
 
-BY_ENDING = {".txt": "text", ".md": "markdown", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+BY_ENDING = {
+    ".txt": "text",
+    ".md": "markdown",
+    ".jsonl": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".html": "html",
+}
 """Which format the name of a file asks for."""
 
 
@@ -34,11 +41,15 @@ def format_of(path: Path | None, asked: str | None) -> str:
 
 def export(samples: Sequence["Sample"], form: str) -> str:
     """``samples`` in one of `FORMATS`. JSON: one object a line, as samples.jsonl has them. CSV: one row a sample, its brief and
-    scores in columns, as spreadsheets read it."""
+    scores in columns, as spreadsheets read it. HTML: a sheet for each, to be read."""
     if form == "json":
         return "".join(json.dumps(sample.to_dict(), ensure_ascii=False) + "\n" for sample in samples)
     if form == "csv":
         return _csv(samples)
+    if form == "html":
+        from inference.sample import page
+
+        return f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Samples</title>\n<body>{page(samples)}</body></html>\n'
     if form == "markdown":
         return "\n\n".join(_markdown(number, sample) for number, sample in enumerate(samples, start=1)) + "\n"
     return "\n\n* * *\n\n".join(sample.text for sample in samples) + "\n"
@@ -52,7 +63,8 @@ def _csv(samples: Sequence["Sample"]) -> str:
             "index": sample.index,
             "ended_by_eos": sample.ended_by_eos,
             "tokens": sample.tokens,
-            **{key: _no_formula(value) for key, value in sample.scores.items()},
+            **{key: _no_formula(value) for key, value in _flat(sample.scores).items()},
+            "remark": _no_formula(sample.remark or ""),
             "text": _no_formula(sample.text),
         }
         for sample in samples
@@ -63,6 +75,17 @@ def _csv(samples: Sequence["Sample"]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()
+
+
+def _flat(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores of one value each: what is obeyed under "obeyed_name" and so on."""
+    nested = {
+        f"{key}_{inner}": value
+        for key, of in scores.items()
+        if isinstance(of, dict)
+        for inner, value in of.items()
+    }
+    return {key: value for key, value in scores.items() if not isinstance(value, dict)} | nested
 
 
 def _no_formula(value: Any) -> Any:

@@ -53,14 +53,19 @@ class CopyGuard(LogitsProcessor):
         self.copies, self.most, self.pieces = copies, most, _pieces(tokenizer)
         start = encode(opening, tokenizer)
         self.rows = [_Row(frozenset(map(folded, own)), copies.start(), list(start)) for own in free]
+        self.all = self.rows
         self.begun = False
         for row in self.rows:
             self._advance(row)
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these of the present rows alone."""
+        self.rows = [self.rows[i] for i in rows]
+
     @property
     def times(self) -> list[int]:
-        """For each row, how often a run was at its limit and a word that goes on with it was refused."""
-        return [row.times for row in self.rows]
+        """For each row there ever was, how often a run was at its limit and a word that goes on with it was refused."""
+        return [row.times for row in self.all]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """``scores`` (B, V) with -inf where a token would complete a refused word."""

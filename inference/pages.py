@@ -12,7 +12,7 @@ import jinja2
 from inference.compare import Comparison
 from inference.draws import FINAL
 from inference.runs import Run
-from inference.sampling import mark_spans
+from inference.sample import mark_spans
 from inference.scorecard import EXPLAINED, Scorecard
 from inference.summary import ended, leaking
 

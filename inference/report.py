@@ -17,7 +17,7 @@ from inference.figures import figures
 from inference.novelty import CopiedSpan
 from inference.pages import explained, render
 from inference.runs import Run
-from inference.sampling import mark_spans
+from inference.sample import mark_spans
 from inference.scorecard import Scorecard
 from inference.summary import limits, memorising, teaching, verdict_sentences
 

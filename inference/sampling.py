@@ -1,32 +1,35 @@
 """Draws new texts from a model: `generate` and `stream`.
 
-One text a sample; each is told what it copied from the originals when the model came from a run. Draws and measures;
-does not compare with a band or judge (`inference.scoring`), and does not train.
+One text a sample; each is told what it copied from the originals when the model came from a run, and what it keeps to of its
+brief. Draws and measures; gates and ranks are `inference.choosing`'s, figures against a scale `inference.scoring`'s.
 """
 
-import html
 import math
+import sys
 import threading
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
-import torch
-from tqdm import tqdm
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, TextIteratorStreamer
+from tqdm.auto import tqdm
+from transformers import LogitsProcessor, PreTrainedModel, TextIteratorStreamer
 
-from data.brief import Brief
+from data.brief import FIELDS, Brief
 from data.dataset import encode, special_ids
-from data.draw import draw_briefs
+from data.draw import complete_briefs
 from data.originals import normalise
-from inference.cache import chunked_cache
+from inference.adherence import adherence
 from inference.checkpoints import Checkpoint, load
-from inference.decoding import Decoding, few_threads
+from inference.choosing import Measures, choose, refusal
+from inference.decoding import Decoding
 from inference.guard import CopyGuard
 from inference.leaks import leaked_names, names_in
-from inference.novelty import CopiedSpan, CopyIndex, copy_limit, repetition, words
+from inference.novelty import CopyIndex, copy_limit, repetition, words
+from inference.rows import RowProcessor, batches, continuations, padded
+from inference.sample import Sample, Samples
 
 Source = str | Path | Checkpoint | PreTrainedModel
 BriefLike = Brief | Mapping[str, Any]
@@ -34,66 +37,8 @@ BriefLike = Brief | Mapping[str, Any]
 MOST_TOKENS = 1024
 """Longest text of a model that states no length of its own."""
 
-LOOPING = 0.15
-"""Share of repeated 4-grams above which a candidate counts as looping; the four originals lie under 0.03."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One generated text and what is known of it.
-
-    ``seed`` and ``index`` reproduce it; ``tokens`` counts the drawn ones; ``scores`` has words and repetition (0..1),
-    and from a run also longest_copied_span (words), novelty_4gram (0..1), nearest (an original's name) and leaked_names (of the
-    originals' people, unasked for); with the guard refused_runs, how often it kept a run from going on;
-    ``copied_spans`` are those of five words and more.
-    """
-
-    text: str
-    brief: Brief
-    seed: int
-    index: int
-    ended_by_eos: bool
-    tokens: int
-    scores: dict[str, Any] = field(default_factory=dict)
-    copied_spans: tuple[CopiedSpan, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "text": self.text,
-            "brief": self.brief.to_dict(),
-            "seed": self.seed,
-            "index": self.index,
-            "ended_by_eos": self.ended_by_eos,
-            "tokens": self.tokens,
-            "scores": self.scores,
-            "copied_spans": [vars(span) for span in self.copied_spans],
-        }
-
-    def __str__(self) -> str:
-        return self.text
-
-    def _repr_html_(self) -> str:
-        facts = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in self.scores.items())
-        header = html.escape("; ".join(f"{key}: {value}" for key, value in self.brief.to_dict().items()))
-        body = mark_spans(self.text, self.copied_spans)
-        return (
-            f'<article style="max-width:38em;font-family:Georgia,serif;line-height:1.5">'
-            f'<p style="font:0.8em sans-serif;opacity:.7">{header}</p>'
-            f'<div style="white-space:pre-wrap">{body}</div>'
-            f'<p style="font:0.8em sans-serif;opacity:.7">{html.escape(facts)}</p></article>'
-        )
-
-
-def mark_spans(text: str, spans: Sequence[CopiedSpan]) -> str:
-    """``text`` as HTML, escaped, with each copied span in a ``<mark>`` that names its original."""
-    pieces, position = [], 0
-    for span in spans:
-        pieces.append(html.escape(text[position : span.start]))
-        title = html.escape(f"{span.words} words in a row as in {span.source}", quote=True)
-        pieces.append(f'<mark title="{title}">{html.escape(text[span.start : span.end])}</mark>')
-        position = span.end
-    return "".join(pieces) + html.escape(text[position:])
+BAND_OF = 40
+"""Originals that the ranges beside a sample are of, the first, where there are more."""
 
 
 def generate(
@@ -104,6 +49,7 @@ def generate(
     best_of: int = 1,
     seed: int = 0,
     *,
+    strict: bool = True,
     temperature: float | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
@@ -113,51 +59,61 @@ def generate(
     allow: Sequence[str] = (),
     batch_size: int = 8,
     dtype: str = "auto",
-    progress: bool = False,
-) -> list[Sample]:
+    progress: bool | None = None,
+    **fields: Any,
+) -> Samples:
     """``n`` new texts from ``source`` (whatever `load` takes); a list of briefs gives ``n`` each, in its order.
 
-    ``brief=None`` draws briefs of the originals' kind when ``source`` is a run, and is no brief otherwise; ``Brief()``
-    is no brief in any case. ``opening`` is continued and part of the text. ``best_of`` candidates are drawn for each
-    text and the one chosen that ended, copies within the originals' own band, does not loop, and repeats least;
-    a warning says when none passed. ``guard`` refuses, while drawing, to go on with a run of words from an original that has as
-    many as the originals share among themselves (`copy_limit`), or as many as the number given; False sets no limit. Names in
-    the brief and words of ``allow`` are never refused. The originals are those of the run, or ``originals``. ``temperature`` 0
-    is greedy. Unset settings come from the model's generation config. ``batch_size`` (rows at once) and ``n`` leave sample i the
-    same, up to the rounding of the hardware.
+    The brief's fields may also be given one by one (``name=``, ``occupation=``, ``place=``, ``meets=``, ``keywords=``, ``length=``).
+    Where the originals are known, those of the run or ``originals``, what a brief leaves out is drawn, as their kind has it, no
+    protagonist twice and none of theirs; ``Brief()`` is no brief at all. ``opening`` is continued and part of the text.
+
+    ``best_of`` candidates are drawn for each text, and one chosen that passes the gates and comes nearest to the manner while
+    unlike the others (`inference.choosing`); with 1 nothing is chosen, and each sample has its ``remark``. Where no candidate
+    passes there is a warning and one text less; with ``strict=False`` the nearest to passing, remark and all. The others are in
+    ``refused`` of what is returned.
+
+    ``guard`` refuses, while drawing, to go on with a run of words from an original that has as many as the originals share among
+    themselves (`copy_limit`), or as many as the number given; False sets no limit. Names in the brief and words of ``allow``
+    are never refused. ``temperature`` 0 is greedy. Unset settings come from the model's generation config. Sample i depends on
+    its brief and (``seed``, i) alone: not on ``n``, not on ``batch_size`` (rows at once), on the same machine, number of threads
+    and versions. ``progress`` shows a bar, by default where somebody looks.
 
     Raises ValueError for settings out of range or a prompt that leaves no room in the context.
     """
-    if n < 1 or best_of < 1 or batch_size < 1:
-        raise ValueError(
-            f"n, best_of and batch_size must be at least 1, found {n}, {best_of} and {batch_size}"
-        )
-    checkpoint = load(source, dtype=dtype)
-    decoding = _decoding(checkpoint, temperature, top_p, min_p)
-    there = _Originals.of(checkpoint, originals)
-    drawing = _Drawing(
-        checkpoint,
-        decoding,
-        seed,
-        normalise(opening or ""),
-        max_new_tokens,
-        there.copies,
-        there.most(guard),
-        tuple(allow),
-    )
-    copies, names = there.copies, names_in(there.texts)
-    briefs = [b for b in _briefs(checkpoint, brief, n, seed) for _ in range(best_of)]
-    drawn: list[Sample] = []
-    with tqdm(total=len(briefs), desc="sampling", unit="text", disable=not progress, leave=False) as bar:
-        for start in range(0, len(briefs), batch_size):
-            batch = briefs[start : start + batch_size]
-            rows = drawing.samples(batch, range(start, start + len(batch)))
-            drawn += [measured(sample, copies, names) for sample in rows]
-            bar.update(len(batch))
-    if best_of == 1:
-        return drawn
-    limit = copy_limit(there.texts) if there.texts else None
-    return [choose(drawn[i : i + best_of], limit) for i in range(0, len(drawn), best_of)]
+    settings = _Settings(
+        best_of=best_of, seed=seed, strict=strict, temperature=temperature, top_p=top_p, min_p=min_p,
+        max_new_tokens=max_new_tokens, guard=guard, allow=tuple(allow), batch_size=batch_size,
+    )  # fmt: skip
+    drawing = _Drawing(load(source, dtype=dtype), originals, opening, settings)
+    briefs = drawing.briefs(brief, fields, n)
+    with _bar(len(briefs) * best_of, progress) as bar:
+        return drawing.part(briefs, 0, bar)
+
+
+def generate_parts(
+    source: Source,
+    n: int,
+    brief: BriefLike | Sequence[BriefLike] | None = None,
+    *,
+    size: int = 64,
+    done: int = 0,
+    **options: Any,
+) -> Iterator[Samples]:
+    """The samples of ``generate(source, n, brief, **options)`` by ``size`` texts at a time, beyond the first ``done``: for
+    thousands, which are written down as they come.
+
+    With ``best_of`` each part is chosen by itself.
+    """
+    fields = {key: options.pop(key) for key in FIELDS if key in options}
+    opening, originals = options.pop("opening", None), options.pop("originals", None)
+    checkpoint, progress = load(source, dtype=options.pop("dtype", "auto")), options.pop("progress", None)
+    drawing = _Drawing(checkpoint, originals, opening, _Settings(**options))
+    briefs = drawing.briefs(brief, fields, n)
+    with _bar(len(briefs) * drawing.settings.best_of, progress) as bar:
+        bar.update(done * drawing.settings.best_of)
+        for start in range(done, len(briefs), size):
+            yield drawing.part(briefs[start : start + size], start, bar)
 
 
 def stream(
@@ -174,28 +130,21 @@ def stream(
     originals: Sequence[str] | None = None,
     allow: Sequence[str] = (),
     dtype: str = "auto",
+    **fields: Any,
 ) -> Iterator[str]:
     """The text of ``generate(source, n=1, ...)`` in pieces as they are drawn, ``opening`` first."""
-    checkpoint = load(source, dtype=dtype)
-    decoding = _decoding(checkpoint, temperature, top_p, min_p)
-    there = _Originals.of(checkpoint, originals)
-    drawing = _Drawing(
-        checkpoint,
-        decoding,
-        seed,
-        normalise(opening or ""),
-        max_new_tokens,
-        there.copies,
-        there.most(guard),
-        tuple(allow),
-    )
-    briefs = _briefs(checkpoint, brief, 1, seed)
-    streamer = TextIteratorStreamer(checkpoint.tokenizer, skip_prompt=True, skip_special_tokens=True)
+    settings = _Settings(
+        seed=seed, temperature=temperature, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, guard=guard,
+        allow=tuple(allow),
+    )  # fmt: skip
+    drawing = _Drawing(load(source, dtype=dtype), originals, opening, settings)
+    (one,) = drawing.briefs(brief, fields, 1)
+    streamer = TextIteratorStreamer(drawing.checkpoint.tokenizer, skip_prompt=True, skip_special_tokens=True)
     failure: list[BaseException] = []
 
     def work() -> None:
         try:
-            drawing.tokens(briefs, [0], streamer, drawing.guard(briefs))
+            drawing.tokens([one], [0], drawing.guard([one]), streamer)
         except BaseException as error:  # an exception of the thread belongs to the caller
             failure.append(error)
             streamer.end()
@@ -210,45 +159,132 @@ def stream(
         raise failure[0]
 
 
+def _bar(total: int, progress: bool | None) -> "tqdm[Any]":
+    looked_at = sys.stderr.isatty() or "ipykernel" in sys.modules
+    shown = looked_at and parent_process() is None if progress is None else progress
+    return tqdm(total=total, desc="sampling", unit="text", disable=not shown, leave=False)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What `generate` was asked for, checked; see there."""
+
+    best_of: int = 1
+    seed: int = 0
+    strict: bool = True
+    temperature: float | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    max_new_tokens: int | None = None
+    guard: bool | int = True
+    allow: Sequence[str] = ()
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        for key in ("best_of", "batch_size", "max_new_tokens"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ValueError(f"{key} must be at least 1, found {value}")
+
+
 @dataclass(frozen=True)
 class _Originals:
     """What a text may be a copy of; nothing where nothing is known of it."""
 
     texts: tuple[str, ...]
-    copies: CopyIndex | None
+    names: tuple[str, ...]
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, texts: Sequence[str] | None) -> "_Originals":
         """The given texts, else those of the checkpoint's run."""
         if texts is not None:
-            return cls(tuple(texts), CopyIndex(texts) if texts else None)
+            return cls(tuple(texts), tuple(str(i) for i in range(len(texts))))
         there = checkpoint.run.originals if checkpoint.run else []
-        named = CopyIndex([o.text for o in there], [o.name for o in there]) if there else None
-        return cls(tuple(o.text for o in there), named)
+        return cls(tuple(o.text for o in there), tuple(o.name for o in there))
 
-    def most(self, guard: bool | int) -> int | None:
-        """Words that a copied run may have; None for no limit."""
-        if guard is False or not self.texts:
-            return None
-        return copy_limit(self.texts) if guard is True else guard
+    @cached_property
+    def copies(self) -> CopyIndex | None:
+        """The index of what may be copied."""
+        return CopyIndex(self.texts, self.names) if self.texts else None
+
+    @cached_property
+    def limit(self) -> int | None:
+        """Words in a row that may be an original's; None where there is none."""
+        return copy_limit(self.texts) if self.texts else None
 
 
 @dataclass(frozen=True)
 class _Drawing:
-    """What all samples of one call share; ``opening`` is normalised, "" for none. No run of more than ``most`` words is copied."""
+    """What all samples of one call share."""
 
     checkpoint: Checkpoint
-    decoding: Decoding
-    seed: int
-    opening: str
-    max_new_tokens: int | None
-    copies: CopyIndex | None
-    most: int | None
-    allow: tuple[str, ...]
+    given: Sequence[str] | None
+    begun: str | None
+    settings: _Settings
 
-    def __post_init__(self) -> None:
-        if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, found {self.max_new_tokens}")
+    @cached_property
+    def originals(self) -> _Originals:
+        """Those that were given, else the run's."""
+        return _Originals.of(self.checkpoint, self.given)
+
+    @cached_property
+    def opening(self) -> str:
+        """What every text begins with, as texts are trained; "" for nothing."""
+        return normalise(self.begun or "")
+
+    @cached_property
+    def decoding(self) -> Decoding:
+        """How tokens are drawn."""
+        settings, model = self.settings, self.checkpoint.model
+        temperature = settings.temperature
+        if temperature is None and self.checkpoint.run and not model.generation_config.do_sample:
+            temperature = 0.0  # a run that was told to be greedy
+        return Decoding.choose(model, temperature, settings.top_p, settings.min_p)
+
+    def briefs(
+        self, brief: BriefLike | Sequence[BriefLike] | None, fields: Mapping[str, Any], n: int
+    ) -> list[Brief]:
+        """One for each text: what was asked for, and what is drawn where that leaves something open."""
+        if n < 1:
+            raise ValueError(f"n must be at least 1, found {n}")
+        _ = self.decoding  # what is wrong with the settings is said before anything is drawn
+        if fields:
+            if brief is not None:
+                raise ValueError(
+                    f"give a brief, or its fields one by one, not both: found brief and {', '.join(fields)}"
+                )
+            brief = Brief.from_dict(fields)
+        known = bool(self.originals.texts)
+        if brief is None:
+            return (
+                complete_briefs([Brief()] * n, self.originals.texts, self.settings.seed)
+                if known
+                else [Brief()] * n
+            )
+        some = [brief] if isinstance(brief, Brief | Mapping) else list(brief)
+        asked = [b if isinstance(b, Brief) else Brief.from_dict(dict(b)) for b in some for _ in range(n)]
+        full = complete_briefs(asked, self.originals.texts, self.settings.seed) if known else asked
+        return [whole if part else part for part, whole in zip(asked, full, strict=True)]
+
+    def part(self, briefs: Sequence[Brief], first: int, bar: "tqdm[Any]") -> Samples:
+        """The samples of ``briefs``, the first of which is text number ``first``."""
+        settings = self.settings
+        each = [brief for brief in briefs for _ in range(settings.best_of)]
+        drawn: dict[int, Sample] = {}
+        widths = [padded(len(self.prompt(brief)), self.checkpoint.context) for brief in each]
+        for batch in batches(widths, settings.batch_size):
+            numbers = [first * settings.best_of + i for i in batch]
+            rows = self.samples([each[i] for i in batch], numbers)
+            drawn |= zip(batch, rows, strict=True)
+            bar.update(len(batch))
+        copies, names, limit = self.originals.copies, names_in(self.originals.texts), self.originals.limit
+        band = bands(self.originals.texts)
+        found = [replace(measured(drawn[i], copies, names), band=band) for i in range(len(each))]
+        if settings.best_of == 1:
+            return Samples(replace(sample, remark=refusal(sample, limit)) for sample in found)
+        base = self.checkpoint.run.base_source if self.checkpoint.run else None
+        groups = [found[i : i + settings.best_of] for i in range(0, len(found), settings.best_of)]
+        return Samples(*choose(groups, Measures(self.originals.texts, limit, base), strict=settings.strict))
 
     def prompt(self, brief: Brief) -> list[int]:
         """Token ids before the first drawn one. Header and text are encoded apart, as in training, so that no token
@@ -259,65 +295,50 @@ class _Drawing:
 
     def guard(self, briefs: Sequence[Brief]) -> CopyGuard | None:
         """What keeps a batch from copying."""
-        if self.copies is None or self.most is None:
+        guard, copies = self.settings.guard, self.originals.copies
+        if guard is False or copies is None or self.originals.limit is None:
             return None
-        free = [{*_names(brief), *(word.text for word in words(" ".join(self.allow)))} for brief in briefs]
-        return CopyGuard(self.copies, self.checkpoint.tokenizer, self.most, free, self.opening)
+        most = self.originals.limit if guard is True else guard
+        allowed = {word.text for word in words(" ".join(self.settings.allow))}
+        free = [_names(brief) | allowed for brief in briefs]
+        return CopyGuard(copies, self.checkpoint.tokenizer, most, free, self.opening)
 
-    @torch.inference_mode()
     def tokens(
         self,
         briefs: Sequence[Brief],
         indices: Sequence[int],
+        guard: CopyGuard | None,
         streamer: TextIteratorStreamer | None = None,
-        guard: CopyGuard | None = None,
     ) -> list[list[int]]:
-        """The drawn token ids of one batch, end token and padding included; the prompts are cut off."""
+        """The token ids drawn for a batch whose prompts are padded alike."""
         model, context = self.checkpoint.model, self.checkpoint.context
         _, end = special_ids(self.checkpoint.tokenizer)
         prompts = [self.prompt(brief) for brief in briefs]
-        width = max(map(len, prompts))
-        if width >= context:
-            raise ValueError(f"brief and opening take {width} of the model's {context} tokens: shorten them")
-        most = self.max_new_tokens or model.generation_config.max_new_tokens or MOST_TOKENS
-        ids = torch.tensor([[end] * (width - len(p)) + p for p in prompts], device=model.device)  # (B, T)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
-        # Greedy: all of the drawing happens in our processors.
-        config = GenerationConfig(
-            do_sample=False, max_new_tokens=min(most, context - width), eos_token_id=end, pad_token_id=end
-        )
-        # It takes the place of the model's own meanwhile, which would fill in whatever is not stated here: a
-        # repetition_penalty, for one.
-        own, model.generation_config = model.generation_config, config
-        try:
-            with few_threads(model):
-                out = model.generate(  # type: ignore[operator]  # a mixin that mypy does not see
-                    input_ids=ids,
-                    attention_mask=mask,
-                    # First the guard: what is most probable must be something that may be said.
-                    logits_processor=LogitsProcessorList(
-                        [*([guard] if guard else []), *self.decoding.processors(self.seed, list(indices))]
-                    ),
-                    streamer=streamer,
-                    past_key_values=chunked_cache(model),
-                )
-        finally:
-            model.generation_config = own
-        return [row[width:].tolist() for row in out]
+        longest = max(map(len, prompts))
+        if longest >= context:
+            raise ValueError(
+                f"brief and opening take {longest} of the model's {context} tokens: shorten them"
+            )
+        width = padded(longest, context)
+        most = self.settings.max_new_tokens or model.generation_config.max_new_tokens or MOST_TOKENS
+        # First the guard: what is most probable must be something that may be said.
+        processors: list[LogitsProcessor | RowProcessor] = [*([guard] if guard else [])]
+        processors += self.decoding.processors(self.settings.seed, list(indices))
+        return continuations(model, prompts, width, min(most, context - width), end, processors, streamer)
 
     def samples(self, briefs: Sequence[Brief], indices: Sequence[int]) -> Iterator[Sample]:
         """One batch of samples, not yet measured."""
         tokenizer = self.checkpoint.tokenizer
         _, end = special_ids(tokenizer)
         guard = self.guard(briefs)
-        rows = self.tokens(briefs, indices, guard=guard)
+        rows = self.tokens(briefs, indices, guard)
         refused = guard.times if guard else [None] * len(rows)
         for brief, index, row, times in zip(briefs, indices, rows, refused, strict=True):
             ended = end in row
             drawn = row[: row.index(end)] if ended else row
             text = (self.opening + self._continuation(drawn)).rstrip()
             scores = {} if times is None else {"refused_runs": times}
-            yield Sample(text, brief, self.seed, index, ended, len(drawn), scores)
+            yield Sample(text, brief, self.settings.seed, index, ended, len(drawn), scores)
 
     def _continuation(self, drawn: list[int]) -> str:
         """What the drawn tokens add to the opening. Decoded behind it, since some tokenizers drop the space at the
@@ -334,23 +355,22 @@ def _names(brief: Brief) -> set[str]:
     return {word.text for word in words(said) if said[word.start].isupper()}
 
 
-def _decoding(
-    checkpoint: Checkpoint, temperature: float | None, top_p: float | None, min_p: float | None
-) -> Decoding:
-    if temperature is None and checkpoint.run and not checkpoint.model.generation_config.do_sample:
-        temperature = 0.0  # a run that was told to be greedy
-    return Decoding.choose(checkpoint.model, temperature, top_p, min_p)
-
-
-def _briefs(
-    checkpoint: Checkpoint, brief: BriefLike | Sequence[BriefLike] | None, n: int, seed: int
-) -> list[Brief]:
-    if brief is None:
-        if checkpoint.run is None:
-            return [Brief()] * n
-        return draw_briefs([original.text for original in checkpoint.run.originals], n, seed)
-    given = [brief] if isinstance(brief, Brief | Mapping) else list(brief)
-    return [b if isinstance(b, Brief) else Brief.from_dict(dict(b)) for b in given for _ in range(n)]
+@lru_cache(maxsize=4)
+def bands(originals: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """The least and the most of what `measured` measures, of the originals themselves, each against the others."""
+    if not originals:
+        return {}
+    some = originals[:BAND_OF]
+    values: dict[str, list[float]] = {
+        "words": [float(len(text.split())) for text in some],
+        "repetition": [repetition(text) for text in some],
+    }
+    if len(some) > 1:
+        others = [CopyIndex([t for j, t in enumerate(some) if j != i]) for i in range(len(some))]
+        new = [index.ngram_novelty(text) for index, text in zip(others, some, strict=True)]
+        values["novelty_4gram"] = [share for share in new if not math.isnan(share)] or [1.0]
+    found = {key: (min(row), max(row)) for key, row in values.items()}
+    return {**found, "longest_copied_span": (0.0, float(copy_limit(originals)))}
 
 
 def measured(sample: Sample, copies: CopyIndex | None, names: Collection[str] = ()) -> Sample:
@@ -358,6 +378,7 @@ def measured(sample: Sample, copies: CopyIndex | None, names: Collection[str] = 
     scores: dict[str, Any] = {
         "words": len(sample.text.split()),
         "repetition": repetition(sample.text),
+        "obeyed": adherence(sample.text, sample.brief),
         **sample.scores,
     }
     if copies is None:
@@ -368,35 +389,3 @@ def measured(sample: Sample, copies: CopyIndex | None, names: Collection[str] = 
     scores["nearest"] = copies.nearest(sample.text)
     scores["leaked_names"] = leaked_names(sample.text, names, sample.brief)
     return replace(sample, scores=scores, copied_spans=tuple(copies.spans(sample.text)))
-
-
-def choose(candidates: Sequence[Sample], longest_span: int | None) -> Sample:
-    """The best candidate: one that passes every gate if there is one, and among those the least repetitive."""
-    reasons = [refusal(candidate, longest_span) for candidate in candidates]
-    passed = [c for c, reason in zip(candidates, reasons, strict=True) if reason is None]
-    if not passed:
-        warnings.warn(
-            f"none of {len(candidates)} candidates passed: {'; '.join(map(str, reasons))}", stacklevel=3
-        )
-    return min(passed or candidates, key=lambda c: (not c.text, not c.ended_by_eos, c.scores["repetition"]))
-
-
-def refusal(sample: Sample, longest_span: int | None) -> str | None:
-    """Why a candidate should not be shown, in words; None if nothing speaks against it.
-
-    ``longest_span`` is how many words in a row may be an original's; None for any number.
-    """
-    copied = sample.scores.get("longest_copied_span", 0)
-    if not sample.text:
-        return "is empty"
-    if not sample.ended_by_eos:
-        return f"did not end within {sample.tokens} tokens"
-    if longest_span is not None and copied > longest_span:
-        return f"copies {copied} words in a row (at most {longest_span} are the originals' own habit)"
-    if sample.scores["repetition"] > LOOPING:
-        return f"loops: {sample.scores['repetition']:.0%} of its 4-grams are repeated"
-    return None
-
-
-def _plain(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import training.ablate
 from inference.imposters import style_votes
 from inference.novelty import copy_limit
 from inference.runs import Run
@@ -27,7 +28,12 @@ def corpora(tmp_path: Path) -> list[Path]:
     return [first, second]
 
 
-def test_every_figure_is_that_of_the_runs(tiny: Make, corpora: list[Path], tmp_path: Path) -> None:
+def test_every_figure_is_that_of_the_runs(
+    tiny: Make, corpora: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        training.ablate, "cpu_count", lambda: 1
+    )  # starting processes takes longer than such runs
     variants = {"as configured": {}, "goldfish 4": {"goldfish": 4}}
     settings = tiny(samples_per_fold=1)
     found = ablate(settings, corpora, variants)
@@ -72,6 +78,16 @@ def test_every_figure_is_that_of_the_runs(tiny: Make, corpora: list[Path], tmp_p
     before = {name: (folder / name / "provenance.json").stat().st_mtime_ns for name in names}
     assert ablate(settings, corpora, variants) == found
     assert {name: (folder / name / "provenance.json").stat().st_mtime_ns for name in names} == before
+
+
+@pytest.mark.slow
+def test_side_by_side_the_runs_are_the_same(
+    tiny: Make, corpora: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training.ablate, "cpu_count", lambda: 2)
+    beside = ablate(tiny(), corpora, {"as configured": {}})
+    monkeypatch.setattr(training.ablate, "cpu_count", lambda: 1)
+    assert ablate(tiny(output_dir=str(tmp_path / "one by one")), corpora, {"as configured": {}}) == beside
 
 
 def test_without_samples_there_are_held_out_figures_alone(

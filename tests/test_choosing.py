@@ -1,103 +1,109 @@
-"""The rule that chooses the steps, on curves made by hand: what it takes, and what it must not look at."""
+"""Choosing: what a reader would not forgive is refused by name, and pressing the style figure buys nothing."""
 
-import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from training.choosing import Choice, Curve, Point, choose_steps, last_not_above_base, mean_curve
+from data.brief import Brief
+from data.originals import load_originals
+from inference.choosing import LOOPING, Measures, choose, refusal
+from inference.novelty import CopyIndex, copy_limit
+from inference.sample import Sample
+from inference.sampling import generate, measured
+from inference.stylometry import contrast_texts
+from tests.small import SEEDS
 
-
-def curve(index: int, *held_out: float, every: int = 2) -> Curve:
-    points = tuple(Point(every * i, 1.0 - 0.1 * i, value) for i, value in enumerate(held_out))
-    return Curve(index, (f"text-{index}",), points)
-
-
-def test_the_last_step_that_costs_nothing_is_taken_and_not_the_minimum() -> None:
-    choice = choose_steps([curve(0, 2.0, 1.5, 1.9, 2.2), curve(1, 3.0, 2.9, 2.8, 3.1)])
-    assert choice == Choice(steps=4, minimum=2, cross_fitted=(4, 4), open_ended=False)
+TEXTS = tuple(original.text for original in load_originals(SEEDS))
+COPIES = CopyIndex(["She took a seat at the counter and looked."], ["Amélie"])
 
 
-def test_the_base_itself_is_a_candidate() -> None:
-    choice = choose_steps([curve(0, 2.0, 2.1, 2.2), curve(1, 2.0, 2.3, 2.1)])
-    assert choice == Choice(steps=0, minimum=0, cross_fitted=(0, 0), open_ended=False)
+def sample(
+    text: str = "One two three four five six.",
+    *,
+    ended: bool = True,
+    index: int = 0,
+    brief: Brief | None = None,
+) -> Sample:
+    return measured(Sample(text, brief or Brief(), 0, index, ended, 9), COPIES)
 
 
-def test_a_curve_that_never_rises_above_the_base_is_open_ended() -> None:
-    choice = choose_steps([curve(0, 2.0, 1.9, 1.8), curve(1, 2.0, 1.7, 1.9)])
-    assert choice.open_ended
-    assert choice.steps == 4
+def indices(samples: list[Sample]) -> list[int]:
+    return [one.index for one in samples]
 
 
-def test_open_ended_is_about_the_mean_and_not_about_any_fold() -> None:
-    rising, falling = curve(0, 2.0, 2.0, 2.1), curve(1, 2.0, 1.9, 1.8)
-    assert choose_steps([rising, falling]).open_ended
-    assert not choose_steps([rising, rising]).open_ended
+def test_each_gate_says_why() -> None:
+    copy = sample("Later she took a seat at the counter there.")
+    assert copy.scores["longest_copied_span"] == 7
+    assert refusal(copy, 7) is None
+    assert refusal(copy, 6) == "copies 7 words in a row (at most 6 are the originals' own habit)"
+    assert refusal(copy, None) is None
+    assert refusal(sample(""), None) == "is empty"
+    assert refusal(sample(ended=False), None) == "did not end within 9 tokens"
+    loop = sample("and so it went " * 9)
+    assert loop.scores["repetition"] > LOOPING
+    assert "loops" in str(refusal(loop, None))
+    leaked = replace(copy, scores={**copy.scores, "leaked_names": ["Colette"]})
+    assert refusal(leaked, None) == "has the originals' Colette, whom nobody asked for"
+    other = sample("Then Marta came. We saw that Marta was late.", brief=Brief(name="Ida Holm"))
+    assert refusal(other, None) == "is not about Ida Holm throughout"
+    own = sample("Then Ida came. So Ida left. Soon Ida wrote.", brief=Brief(name="Ida Holm"))
+    assert refusal(own, None) is None
+    assert refusal(own, None, fluency=0.4) == "reads as broken: fluency 0.40"
+    assert refusal(own, None, fluency=0.6) is None
 
 
-def test_a_step_as_good_as_the_base_costs_nothing() -> None:
-    assert last_not_above_base([(0, 1.0), (2, 1.0), (4, 1.0 + 1e-9)]) == 2
-
-
-def test_of_equal_minima_the_earlier_is_reported() -> None:
-    assert choose_steps([curve(0, 2.0, 1.5, 1.5, 1.7)]).minimum == 2
-
-
-def test_a_curve_that_comes_back_under_the_base_counts_at_its_last_return() -> None:
-    assert last_not_above_base([(0, 1.0), (2, 1.2), (4, 0.9), (6, 1.1)]) == 4
-
-
-def test_the_steps_of_a_fold_come_from_the_other_folds_alone() -> None:
-    short, long, longer = (
-        curve(0, 2.0, 2.5, 2.5, 2.5),
-        curve(1, 2.0, 1.9, 2.1, 2.1),
-        curve(2, 2.0, 1.8, 1.8, 2.1),
+def test_without_originals_the_least_repetitive_of_those_that_pass_is_chosen() -> None:
+    fresh, echo = sample(index=1), sample("a b c d e f g h i j k l m n o p a b c d", index=2)
+    assert 0 < echo.scores["repetition"] < LOOPING
+    chosen, refused = choose([[echo, fresh]], Measures())
+    assert (indices(chosen), indices(refused)) == ([1], [2])
+    assert refused[0].remark == "another candidate was nearer to the originals or less like the others"
+    copy, unended = (
+        sample("Later she took a seat at the counter there.", index=3),
+        sample(ended=False, index=4),
     )
-    # Fold 0 by the mean of 1 and 2: 2.0, 1.85, 1.95, 2.1. Fold 1 by 0 and 2: 2.0, 2.15, ... Fold 2 by 0 and 1: 2.0, 2.2, ...
-    assert choose_steps([short, long, longer]).cross_fitted == (4, 0, 0)
+    assert indices(choose([[copy, echo]], Measures(longest_span=6))[0]) == [2]
+    with pytest.warns(UserWarning, match="none of 2 candidates"):
+        assert choose([[unended, copy]], Measures(longest_span=6)) == ([], [*choose_none([unended, copy])])
+    with pytest.warns(UserWarning, match="all the same"):  # what is cut off is nearer to passing than a copy
+        assert indices(choose([[copy, unended]], Measures(longest_span=6), strict=False)[0]) == [4]
 
 
-values = st.lists(st.floats(0.5, 5.0), min_size=4, max_size=4)
+def choose_none(group: list[Sample]) -> list[Sample]:
+    return [replace(one, chosen=False, remark=refusal(one, 6)) for one in group]
 
 
-@given(st.lists(values, min_size=2, max_size=5), st.data())
-def test_nothing_that_happens_to_a_fold_changes_its_own_steps(
-    rows: list[list[float]], data: st.DataObject
-) -> None:
-    curves = [curve(i, *row) for i, row in enumerate(rows)]
-    fold = data.draw(st.integers(0, len(curves) - 1))
-    changed = [*curves]
-    changed[fold] = curve(fold, *data.draw(values))
-    assert choose_steps(changed).cross_fitted[fold] == choose_steps(curves).cross_fitted[fold]
+def test_the_nearer_in_style_is_chosen_and_what_says_the_same_again_is_not() -> None:
+    copies = CopyIndex(TEXTS)
+    near = measured(Sample(TEXTS[0], Brief(), 0, 0, True, 9), copies)
+    far = measured(Sample(contrast_texts()[3], Brief(), 0, 1, True, 9), copies)
+    measures = Measures(TEXTS)
+    (best,), _ = choose([[far, near]], measures)
+    assert best.index == 0
+    assert best.scores["style"] > 0.8
+    low, high = best.band["style"]
+    assert 0.5 < low < high <= 1
+    # Both are in the band: the second text is the one that the first is not.
+    other = measured(Sample(TEXTS[2], Brief(), 0, 2, True, 9), copies)
+    chosen, _ = choose([[near], [replace(near, index=3), other]], measures)
+    assert indices(chosen) == [0, 2]
 
 
-@given(st.lists(values, min_size=1, max_size=5))
-def test_what_is_chosen_was_measured_and_is_not_above_the_base(rows: list[list[float]]) -> None:
-    curves = [curve(i, *row) for i, row in enumerate(rows)]
-    choice, mean = choose_steps(curves), dict(mean_curve(curves))
-    assert mean[choice.steps] <= mean[0]
-    assert all(value > mean[0] for step, value in mean.items() if step > choice.steps)
-    assert mean[choice.minimum] == min(mean.values())
-    assert len(choice.cross_fitted) == len(curves)
-    assert set(choice.cross_fitted) <= set(mean)
+def test_words_in_any_order_are_refused_where_a_base_is_asked() -> None:
+    broken = " ".join(sorted(TEXTS[1].split(), key=len))
+    shuffled = measured(Sample(broken, Brief(), 0, 0, True, 9), CopyIndex(TEXTS))
+    with pytest.warns(UserWarning, match="reads as broken"):
+        chosen, (refused,) = choose([[shuffled]], Measures(TEXTS, copy_limit(TEXTS), "embedded"))
+    assert not chosen
+    assert not refused.chosen
 
 
-def test_folds_with_the_same_curve_are_still_different_folds() -> None:
-    twins = [curve(0, 2.0, 1.9, 2.1), replace(curve(0, 2.0, 1.9, 2.1))]
-    assert choose_steps(twins).cross_fitted == (2, 2)
-
-
-def test_a_single_curve_stands_in_for_the_others() -> None:
-    assert choose_steps([curve(0, 2.0, 1.9, 2.1)]).cross_fitted == (2,)
-
-
-def test_only_steps_that_all_curves_have_are_compared() -> None:
-    fine, coarse = curve(0, 2.0, 1.9, 1.8, 1.7, every=1), curve(1, 3.0, 2.5, every=2)
-    assert mean_curve([fine, coarse]) == [(0, 2.5), (2, pytest.approx(2.15))]
-
-
-def test_a_curve_survives_json() -> None:
-    one = replace(curve(3, 2.0, 1.0 / 3.0), originals=("été", "b"))
-    assert Curve.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+def test_a_run_gives_fewer_and_says_so_or_all_and_says_that() -> None:
+    options = {"n": 3, "best_of": 2, "originals": TEXTS, "seed": 4, "max_new_tokens": 30}
+    with pytest.warns(UserWarning, match="none of 2 candidates passed, left out"):
+        few = generate("embedded", **options)
+    with pytest.warns(UserWarning, match="all the same"):
+        all_three = generate("embedded", strict=False, **options)
+    assert len(few) < 3 == len(all_three)
+    assert len(few) + len(few.refused) == 6 == len(all_three) + len(all_three.refused)
+    assert any(one.remark for one in all_three)

@@ -353,7 +353,7 @@ def test_what_is_generated_to_a_file_can_be_scored_from_it(
     said = capsys.readouterr()
     assert (said.out, f"2 texts: {out}" in said.err) == ("", True)
     rows = [json.loads(line) for line in out.read_text("utf-8").split("\n") if line]
-    assert [row["brief"] for row in rows] == [{"name": "Ida Voss"}] * 2
+    assert [row["brief"]["name"] for row in rows] == ["Ida Voss"] * 2
     assert inference_main(["score", str(out), "--run", str(few_words_run)]) == 0
     table = capsys.readouterr().out
     ended = sum(row["ended_by_eos"] for row in rows)
@@ -476,19 +476,8 @@ def test_scores_go_to_a_page_that_escapes_what_is_the_users(tmp_path: Path) -> N
     text = tmp_path / "mine.txt"
     text.write_text("She sat & waited. <script>alert(1)</script>\n\nThe rain had stopped.", "utf-8")
     page = tmp_path / "scores.html"
-    done = python(
-        "-m",
-        "inference",
-        "score",
-        str(text),
-        "--references",
-        str(SEEDS),
-        "--base",
-        "none",
-        "--html",
-        str(page),
-    )
-    assert done.returncode == 0, done.stderr
+    command = ["score", str(text), "--references", str(SEEDS), "--base", "none", "--html", str(page)]
+    assert inference_main(command) == 0
     source = page.read_text("utf-8")
     assert "<script" not in source
     assert "&lt;script&gt;alert(1)" in source

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.brief import Brief
 from data.detect import detect_brief
-from data.draw import draw_briefs
+from data.draw import complete_briefs, draw_briefs
 from data.lists import words
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,6 +94,35 @@ def test_no_given_name_twice():
     assert len(set(given)) == 300
     met = [brief.meets.partition(",")[0] for brief in briefs[:100] if brief.meets[0].isupper()]
     assert set(met).isdisjoint(given[:100])
+
+
+def test_what_is_given_stays_and_the_rest_is_what_would_have_been_drawn():
+    drawn = draw_briefs(PARIS, 6, seed=5)
+    taken = drawn[3].name.split()[0]
+    given = [
+        Brief(name="Nadia Benali"),
+        Brief(),
+        Brief(place="a harbour café", length=200),
+        Brief(),
+        Brief(name=f"{taken} Voss"),
+    ]
+    found = complete_briefs([*given, Brief(meets=f"{drawn[5].name.split()[0]}, a cook")], PARIS, seed=5)
+    assert found[0] == Brief.from_dict(
+        {**drawn[0].to_dict(), "name": "Nadia Benali", "occupation": found[0].occupation}
+    )
+    assert found[1] == drawn[1]
+    assert found[2] == Brief.from_dict({**drawn[2].to_dict(), "place": "a harbour café", "length": 200})
+    assert found[4].name == f"{taken} Voss"
+    heroes = [brief.name.split()[0] for brief in found]
+    assert len({*heroes, drawn[5].name.split()[0]}) == 7  # nobody else is called as a given one is
+    assert complete_briefs([Brief()] * 6, PARIS, seed=5) == drawn
+
+
+def test_an_occupation_is_one_that_the_given_name_may_have():
+    maids = ["Ada Moreau, a barmaid, sat in a café in Lyon. Ada smiled. Ada left."] * 2
+    for name, fitting in (("Colette Rey", True), ("Marcel Rey", False)):
+        found = {b.occupation for b in complete_briefs([Brief(name=name)] * 40, maids, seed=1)}
+        assert fitting == any(work and work.endswith("maid") for work in found), found
 
 
 def test_names_are_of_both_genders_and_many_places():

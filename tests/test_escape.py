@@ -13,7 +13,7 @@ from data.originals import load_originals
 from inference.compare import Comparison
 from inference.novelty import CopiedSpan
 from inference.pages import render, score_page
-from inference.sampling import Sample
+from inference.sample import Sample
 from inference.scorecard import Scorecard
 from inference.scoring import score
 from tests.small import NOIR
@@ -61,8 +61,13 @@ def sample(text: str) -> str:
     try:
         brief = Brief(name=text, place=text, keywords=(text, text))
     except ValueError:  # a brief has no line breaks and no control characters
+        brief = Brief()
+    if len(brief.to_dict()) < 3:  # white space alone is no field
         brief = Brief(name=HARMLESS, place=HARMLESS, keywords=(HARMLESS, HARMLESS))
-    return Sample(text, brief, 0, 0, True, 9, {"nearest": text}, (span,))._repr_html_()
+    scores = {"words": 9, "leaked_names": [text], "obeyed": {"name": False}}
+    return Sample(
+        text, brief, 0, 0, True, 9, scores, (span,), remark=text, band={"words": (1.0, 20.0)}
+    )._repr_html_()
 
 
 def scores(text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from data.brief import Brief
 from inference.__main__ import main
 from inference.exports import BY_ENDING, FORMATS, export, format_of
-from inference.sampling import Sample
+from inference.sample import Sample
 from tests.small import NASTY
 
 TEXTS = ["Rain, “rain” and\nno end.\n\nHe left.", '=HYPERLINK("http://x.y")', NASTY.strip(), ""]
@@ -64,7 +64,7 @@ def test_an_ending_of_no_format_is_refused_before_anything_is_drawn(
     tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["generate", str(tiny_run), "--out", str(tmp_path / "new.docx")]) == 2
-    assert "ends in none of .txt, .md, .jsonl, .json, .csv" in capsys.readouterr().err
+    assert "ends in none of .txt, .md, .jsonl, .json, .csv, .html" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -118,8 +118,8 @@ def test_an_opening_that_is_copied_is_not_gone_on_with() -> None:
 
 
 def test_samples_obey_whatever_is_beside_them_and_say_how_often_they_were_stopped() -> None:
-    brief = [Brief()] * 4
-    options: dict[str, Any] = {"originals": TEXTS, "seed": 5, "max_new_tokens": 120, "temperature": 0.6}
+    brief = [Brief()] * 3
+    options: dict[str, Any] = {"originals": TEXTS, "seed": 5, "max_new_tokens": 60, "temperature": 0.6}
     free = generate(EMBEDDED, brief=brief, guard=False, **options)
     kept = generate(EMBEDDED, brief=brief, guard=2, **options)
     assert max(longest(sample.text, TEXTS) for sample in free) > 2

@@ -4,7 +4,8 @@ from data.brief import Brief
 from data.originals import load_originals
 from inference.leaks import leaked_names, names_in
 from inference.novelty import CopyIndex
-from inference.sampling import Sample, measured
+from inference.sample import Sample
+from inference.sampling import measured
 from tests.small import SEEDS
 
 TEXTS = [

@@ -371,22 +371,22 @@ def test_the_protagonist_of_an_unseen_vignette_is_found_by_full_name() -> None:
 
 def test_what_obeys_a_brief_is_told_by_its_words() -> None:
     from data.brief import Brief
-    from inference.sampling import Sample
+    from inference.sample import Sample
 
     brief = Brief(name="Ines Moreau", length=40)
     good = "Then Ines Moreau came. She saw that Ines was there and so was the dog. " * 3
     bad = "Then Marta came. She said that Marta and Ines were late. " * 4
     assert obeyed(Sample(good, brief, 0, 0, True, 9)) == {
-        "name": True,
         "ended": True,
-        "length": True,
+        "name": True,
         "constant": True,
+        "length": True,
     }
     assert obeyed(Sample(bad + bad, brief, 0, 0, False, 9)) == {
-        "name": False,
         "ended": False,
-        "length": False,
+        "name": False,
         "constant": False,
+        "length": False,
     }
 
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.brief import Brief, parse_vignettes
+from data.names import name_counts
 from training.pretrain.clean import Cleaned, clean, curl
 from training.pretrain.corpus import Text, build_texts, read_texts, thinned, write_texts
-from training.pretrain.names import candidates, dominating, gender_of, recast
+from training.pretrain.names import dominating, gender_of, recast
 from training.pretrain.pieces import ENDING, capped_openings, pieces
 
 ROOT = Path(__file__).parents[1]
@@ -114,8 +115,8 @@ def test_a_favoured_name_is_replaced_throughout_and_consistently() -> None:
     body = story(300)
     renamed = recast(body, {"Elara"}, random.Random(1), hero=False, surname=False)
     assert "Elara" not in renamed
-    (name, count), *_ = candidates(renamed).most_common()
-    assert count == candidates(body)["Elara"]
+    (name, count), *_ = name_counts(renamed).most_common()
+    assert count == name_counts(body)["Elara"]
     assert gender_of(name, renamed) == "f"
     assert renamed == body.replace("Elara", name)
 
@@ -133,7 +134,7 @@ def test_names_that_lead_too_many_stories_are_found() -> None:
 
 
 def test_no_title_month_or_place_is_taken_for_a_name() -> None:
-    assert not candidates("He met the Captain in May, and Lady Grey was in Paris, and King Tom on Monday.").keys() & {
+    assert not name_counts("He met the Captain in May, and Lady Grey was in Paris, and King Tom on Monday.").keys() & {
         "Captain", "May", "Lady", "Paris", "King", "Monday"
     }  # fmt: skip
 

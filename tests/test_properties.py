@@ -197,7 +197,7 @@ def test_what_is_told_of_a_text_is_in_its_range(text: str) -> None:
     assert reads_as_english(text) in (True, False)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(texts, min_size=1, max_size=3))
 def test_any_texts_are_nearer_or_farther_and_never_neither(given_texts: list[str]) -> None:
     for votes in style_votes(given_texts, BODIES, equal=True).values():

@@ -29,10 +29,10 @@ from training.choosing import Curve
 from training.config import TrainConfig, build_config
 from training.job import train
 
-PLAIN: dict[str, Any] = {"refill_names": False, "briefs": 0.0}
+PLAIN: dict[str, Any] = {"refill_names": False, "briefs": 0.0, "learning_rate": 1e-4}
 """What the variants differ from: no help of any kind."""
 
-BOTH: dict[str, Any] = {"refill_names": True, "briefs": 0.5}
+BOTH: dict[str, Any] = {**PLAIN, "refill_names": True, "briefs": 0.5}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": PLAIN,

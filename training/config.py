@@ -57,7 +57,7 @@ class TrainConfig:
     eval_every: int | None = None
     """Updates between two points of the held-out curves; steps are chosen among these points. Null: a fifth of max_steps."""
 
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
     """Rate after warm-up; constant, so that a step means the same whatever the horizon."""
 
     warmup_steps: int = 1

@@ -8,8 +8,12 @@ which no training at all buys. All by texts that were held out, in bits per byte
 import json
 import os
 import platform
+import random
+import re
 import shutil
 import statistics
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -26,9 +30,13 @@ from data.draw import draw_briefs
 from data.originals import load_originals
 from inference import generate
 from inference.checkpoints import load_weights
+from inference.choosing import refusal
+from inference.diversity import vendi
 from inference.imposters import style_votes
 from inference.likelihood import summarise, token_nll
-from inference.novelty import CopyIndex
+from inference.novelty import CopyIndex, copy_limit
+from inference.sample import Sample
+from inference.scale import embedded
 from training.ablate import ablate, table
 from training.config import load_config
 from training.finetune import collator, hardware
@@ -36,6 +44,7 @@ from training.finetune import collator, hardware
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "paris-cafe.yaml"
 SEEDS = (0, 1, 2)
+BRIEFS, CANDIDATES = 64, 4
 PLAIN: dict[str, Any] = {
     "learning_rate": 5e-5, "warmup_steps": 0, "batch_size": 1, "max_steps": 24, "eval_every": 3, "refill_names": False,
     "briefs": 0.0, "replay": 0, "dropout": 0.0, "interpolation": 1.0,
@@ -145,19 +154,55 @@ def changes(values: Sequence[float], floor: Sequence[float]) -> str:
     return ", ".join(f"{value / before - 1:+.1%}" for value, before in zip(values, floor, strict=True))
 
 
-def test_64_raw_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a run that lies in runs/paris-cafe (`make run`): what the sampler gives when nobody chooses."""
+@pytest.mark.parametrize("guard", [False, True], ids=["guard off", "guard on"])
+def test_64_unseen_briefs(guard: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the run in runs/paris-cafe (`make run`): what the sampler gives when nobody chooses, and what is chosen of four."""
     run = ROOT / "runs" / "paris-cafe"
     if not (run / "report.html").exists():
         pytest.skip("runs/paris-cafe is not there: make run")
     texts = [original.text for original in load_originals(run / "originals.jsonl")]
-    drawn = generate(run, n=64, seed=1)
-    longest = [sample.scores["longest_copied_span"] for sample in drawn]
-    styles = style_votes([s.text for s in drawn if s.text], texts)["style"]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        drawn = generate(run, n=BRIEFS, best_of=CANDIDATES, seed=1, guard=guard)
+    raw = sorted([*drawn, *drawn.refused], key=lambda sample: sample.index)
+    first = [sample for sample in raw if sample.index % CANDIDATES == 0]
+    remarks = Counter(
+        re.sub(r"[\d.%]+", "N", sample.remark or "").split(" (")[0].split(":")[0] for sample in drawn.refused
+    )
     with capsys.disabled():
         print(
-            f"\n64 raw draws: ended {sum(s.ended_by_eos for s in drawn)}, longest span median {statistics.median(longest)} and most "
-            f"{max(longest)} words, with a name of the originals {sum(bool(s.scores['leaked_names']) for s in drawn)} "
-            f"({sorted({name for s in drawn for name in s.scores['leaked_names']})}), new 4-grams mean "
-            f"{statistics.mean(s.scores['novelty_4gram'] for s in drawn):.3f}, style {float(styles.mean()):.2f}"
+            f"\n{date.today()}, {run.name}, guard {'on' if guard else 'off'}, {BRIEFS} briefs, {CANDIDATES} candidates each"
         )
+        print(f"raw, one a brief: {draws(first, texts)}")
+        print(f"raw, all: {draws(raw, texts)}")
+        print(f"chosen: {draws(drawn, texts)}")
+        none = sum("candidates passed" in str(w.message) for w in said)
+        print(
+            f"briefs of which no candidate passed: {none}; why the others were left: {dict(remarks.most_common())}"
+        )
+
+
+def draws(samples: Sequence[Sample], texts: Sequence[str]) -> str:
+    written = [sample for sample in samples if sample.text]
+    longest = [sample.scores["longest_copied_span"] for sample in samples]
+    style = style_votes([sample.text for sample in written], texts)["style"]
+    names = sorted({name for sample in samples for name in sample.scores["leaked_names"]})
+    passed = embedded([sample.text for sample in written if refusal(sample, copy_limit(texts)) is None])
+    rng = random.Random(0)
+    quadruples = [rng.sample(range(len(passed)), 4) for _ in range(200)] if len(passed) >= 4 else []
+    kept = {
+        field: statistics.mean(
+            float(s.scores["obeyed"][field]) for s in samples if field in s.scores["obeyed"]
+        )
+        for field in samples[0].scores["obeyed"]
+    }
+    return (
+        f"{len(samples)}; ended {statistics.mean(s.ended_by_eos for s in samples):.0%}; longest span median "
+        f"{statistics.median(longest)}, most {max(longest)} words; refused runs {sum(s.scores.get('refused_runs', 0) for s in samples)}; "
+        f"with a name of the originals {sum(bool(s.scores['leaked_names']) for s in samples)} {names}; new 4-grams mean "
+        f"{statistics.mean(s.scores['novelty_4gram'] for s in written):.3f}, least {min(s.scores['novelty_4gram'] for s in written):.3f}; "
+        f"style {float(style.mean()):.2f}; pass the gates {len(passed)}; Vendi of four "
+        f"{statistics.mean(vendi(passed[q]) for q in quadruples) if quadruples else float('nan'):.2f} "
+        f"(originals {vendi(embedded(texts)):.2f}); obeyed "
+        + ", ".join(f"{field} {share:.0%}" for field, share in kept.items())
+    )

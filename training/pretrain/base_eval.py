@@ -3,7 +3,6 @@
 Plain string rules, each with a Wilson interval (Wilson 1927). Does not judge sense: the stories are written out to be read.
 """
 
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,17 +15,19 @@ from scipy.stats import binomtest
 from data import atomic
 from data.brief import Brief, read_vignettes
 from data.detect import detect_brief
+from inference.adherence import adherence
 from inference.checkpoints import load
 from inference.likelihood import perplexity
 from inference.novelty import repetition
-from inference.sampling import Sample, generate
+from inference.sample import Sample
+from inference.sampling import generate
 from inference.stylometry import CONTRAST
 from training.pretrain.config import PretrainConfig
 from training.pretrain.corpus import read_texts, words_of
-from training.pretrain.names import candidates
 
 BRIEFS = 200
-LENGTH_TOLERANCE = 0.25
+RULES = ("ended", "name", "constant", "occupation", "place", "meets", "keywords", "length")
+"""`obeyed`, in the order in which it is printed."""
 HELD_OUT_TEXTS = 100
 """Held-out texts of each source that bits per byte are of."""
 
@@ -73,26 +74,10 @@ def bits_per_byte(source: str | Path, texts: Mapping[str, Sequence[str]]) -> dic
 
 
 def obeyed(sample: Sample) -> dict[str, bool]:
-    """What of its brief a sample keeps to, by plain string rules."""
-    given = (sample.brief.name or "").split()[:1]
-    counts = candidates(sample.text)
-    # Sentence starts count as well, for the name that is looked for.
-    own = len(re.findall(rf"\b{re.escape(given[0])}\b", sample.text)) if given else 0
-    others = [count for name, count in counts.items() if name not in (sample.brief.name or "")]
-    wanted, words = sample.brief.length or 0, len(sample.text.split())
-    thirds = [sample.text[i * len(sample.text) // 3 : (i + 1) * len(sample.text) // 3] for i in range(3)]
-    return {
-        "name": bool(given) and own >= 2 and own >= max(others, default=0),
-        "ended": sample.ended_by_eos,
-        "length": abs(words - wanted) <= LENGTH_TOLERANCE * wanted,
-        "constant": bool(given) and given[0] in thirds[0] and all(_hero(third, given[0]) for third in thirds),
+    """What of its brief a sample keeps to, and whether it ended; all keywords, or not."""
+    return {"ended": sample.ended_by_eos} | {
+        field: kept == 1 for field, kept in adherence(sample.text, sample.brief).items()
     }
-
-
-def _hero(part: str, name: str) -> bool:
-    """Whether no other name stands in ``part`` more often than ``name``."""
-    own = len(re.findall(rf"\b{re.escape(name)}\b", part))
-    return all(count <= max(own, 1) for other, count in candidates(part).items() if other != name)
 
 
 def longest_shared(queries: Sequence[str], corpus: Iterable[str]) -> list[int]:
@@ -190,10 +175,11 @@ def evaluate(
             "held_out": _middle(spans[len(samples) :]),
         },
     }
-    for rule in flags[0]:
-        k = sum(flag[rule] for flag in flags)
-        low, high = binomtest(k, len(flags)).proportion_ci(method="wilson")
-        result[rule] = {"share": k / len(flags), "low": float(low), "high": float(high)}
+    for rule in RULES:
+        of = [flag[rule] for flag in flags if rule in flag]  # whose brief gives it
+        if of:
+            low, high = binomtest(sum(of), len(of)).proportion_ci(method="wilson")
+            result[rule] = {"share": sum(of) / len(of), "low": float(low), "high": float(high), "n": len(of)}
     atomic.write_json(out / "base-eval.json", result)
     return result
 
@@ -205,7 +191,7 @@ def _middle(values: Sequence[int]) -> dict[str, float]:
 def show(name: str, figures: Mapping[str, Any]) -> str:
     """One base's figures as lines."""
     lines = [name, f"  repetition {figures['repetition']:.1%}"]
-    for rule in ("name", "ended", "length", "constant"):
+    for rule in (rule for rule in RULES if rule in figures):
         share = figures[rule]
         lines.append(f"  {rule} {share['share']:.0%} ({share['low']:.0%} to {share['high']:.0%})")
     lines += [f"  bits per byte, {group}: {value:.4f}" for group, value in figures["bits_per_byte"].items()]

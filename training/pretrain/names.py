@@ -9,31 +9,11 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cache
 
 from data.english import given_names
-from data.lists import entries, words
+from data.lists import entries
+from data.names import name_counts
 from data.slots import gender_of
-
-_CAPITALISED = re.compile(r"(?<=[a-z,;] )([A-Z][a-zà-öø-ÿ]{2,})(?='s\b|\b(?!-))")
-"""A capitalised word inside a sentence: a name, or close to one."""
-
-_CALENDAR = frozenset(
-    "monday tuesday wednesday thursday friday saturday sunday january february march april june july august september october "
-    "november december god christmas easter english french american german italian spanish chinese japanese british".split()
-)
-
-
-def candidates(text: str) -> Counter[str]:
-    """Words of ``text`` that may be given names, with how often they stand inside a sentence."""
-    found = Counter(_CAPITALISED.findall(text))
-    return Counter({word: count for word, count in found.items() if word.casefold() not in _no_names()})
-
-
-@cache
-def _no_names() -> frozenset[str]:
-    titles = words("honorifics") | words("person_words")
-    return titles | words("common_words") | words("places_proper") | words("cities") | _CALENDAR
 
 
 def dominating(texts: Iterable[str], share: float = 0.002) -> set[str]:
@@ -42,7 +22,7 @@ def dominating(texts: Iterable[str], share: float = 0.002) -> set[str]:
     total = 0
     for text in texts:
         total += 1
-        heroes.update(name for name, count in candidates(text).most_common(1) if count >= 3)
+        heroes.update(name for name, count in name_counts(text).most_common(1) if count >= 3)
     return {name for name, count in heroes.items() if count > share * total}
 
 
@@ -52,7 +32,7 @@ def recast(text: str, favoured: set[str], rng: random.Random, *, hero: bool, sur
     With ``surname`` the hero, when renamed, is given a surname at the first mention. Nothing changes where a name is part of
     a longer one ("Lily Carter" keeps her surname) or a place's.
     """
-    found = candidates(text)
+    found = name_counts(text)
     given = {name for name, count in found.items() if count >= 2 and _is_given(name, text)}
     ranked = [name for name, _ in found.most_common() if name in given]
     chosen = [name for name in ranked if name in favoured]

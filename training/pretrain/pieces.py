@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from data.brief import FIELDS, Brief
 from data.detect import detect_brief
+from data.names import name_counts
 from training.pretrain.clean import curl
 from training.pretrain.corpus import Text
-from training.pretrain.names import candidates, recast
+from training.pretrain.names import recast
 
 SHORT = 520
 """Words up to which a whole story is one document."""
@@ -115,7 +116,7 @@ def _ending(paragraphs: Sequence[str], sizes: Sequence[int], rng: random.Random)
     Best is a first sentence that names the hero rather than says "she", and that nobody speaks. The number of paragraphs if
     none fits.
     """
-    hero = next((name for name, _ in candidates(" ".join(paragraphs)).most_common(1)), None)
+    hero = next((name for name, _ in name_counts(" ".join(paragraphs)).most_common(1)), None)
     total, found = 0, []
     for start in range(len(paragraphs) - 1, -1, -1):
         total += sizes[start]

@@ -1,0 +1,76 @@
+"""What of its brief a text keeps to, by plain string rules: no model judges, so what is said in other words counts as not said.
+
+Measures; does not choose (`inference.choosing`) and does not look for what the brief did not ask for (`inference.leaks`).
+"""
+
+import re
+
+from data.brief import Brief
+from data.english import singular
+from data.names import name_counts
+
+LENGTH_TOLERANCE = 0.25
+"""A text is as long as asked for within this share."""
+
+_WORD = re.compile(r"[^\W\d_][\w'’\-]*")
+_SMALL = frozenset("a an the of in on at by near from for with and his her their my our named called".split())
+
+
+def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
+    """For each field that ``brief`` gives whether ``text`` keeps to it, of keywords the share (0..1) that stand in it.
+
+    name: its first word or its last stands there twice, and no other name more often that ``meets`` does not give. occupation:
+    all of its words, in singular or plural. place, meets: their names, or where none is in them, their nouns (the last word
+    before "in", "of" and the like). length: within a quarter. With a name also constant: that name is there from the first third
+    on, and leads in every third.
+    """
+    found: dict[str, bool | float] = {}
+    said = {singular(word.casefold()) for word in _WORD.findall(text)}
+    if brief.name:
+        asked = set(_WORD.findall(f"{brief.name} {brief.meets or ''}"))
+        found["name"] = _mentions(text, brief.name) >= max(2, *_others(text, asked), 0)
+        thirds = [text[i * len(text) // 3 : (i + 1) * len(text) // 3] for i in range(3)]
+        found["constant"] = bool(_mentions(thirds[0], brief.name)) and all(
+            count <= max(_mentions(third, brief.name), 1)
+            for third in thirds
+            for count in _others(third, asked)
+        )
+    if brief.occupation:
+        found["occupation"] = _all_said(brief.occupation, said)
+    for field in ("place", "meets"):
+        if phrase := getattr(brief, field):
+            named = [word for word in _WORD.findall(phrase) if word[0].isupper()]
+            found[field] = any(name in text for name in named) if named else _noun(phrase) in said
+    if brief.keywords:
+        found["keywords"] = sum(_all_said(word, said) for word in brief.keywords) / len(brief.keywords)
+    if brief.length:
+        found["length"] = abs(len(text.split()) - brief.length) <= LENGTH_TOLERANCE * brief.length
+    return found
+
+
+def _mentions(text: str, name: str) -> int:
+    """How often a person's first name or surname stands in ``text``, at the beginning of a sentence too; that which does so more."""
+    parts = name.split()
+    return max(len(re.findall(rf"\b{re.escape(part)}\b", text)) for part in (parts[0], parts[-1]))
+
+
+def _others(text: str, asked: set[str]) -> list[int]:
+    """How often each name stands in ``text`` that was not asked for."""
+    return [count for name, count in name_counts(text).items() if name not in asked]
+
+
+def _all_said(phrase: str, said: set[str]) -> bool:
+    """Whether all words of ``phrase`` that mean something are in ``said``."""
+    wanted = {singular(word.casefold()) for word in _WORD.findall(phrase)} - _SMALL
+    return bool(wanted) and wanted <= said
+
+
+def _noun(phrase: str) -> str:
+    """What a phrase without a name is about: "an old man in a hat" -> "man"."""
+    before: list[str] = []
+    for word in _WORD.findall(phrase.casefold()):
+        if word in _SMALL and before:
+            break
+        if word not in _SMALL:
+            before.append(word)
+    return singular(before[-1]) if before else ""

@@ -1,0 +1,70 @@
+"""What of its brief a text keeps to: the vignettes that were written to briefs do, and other texts do not."""
+
+import statistics
+from collections import defaultdict
+
+import pytest
+
+from data.brief import Brief, read_vignettes
+from inference.adherence import adherence
+from tests.small import ROOT
+
+TEXT = (
+    "Nadia Benali tuned pianos. In the café by the Canal Saint-Martin an old clarinettist sat with two keys. "
+    "Nadia heard the rain. He nodded. Then Nadia tuned his piano, and the tuner in her was glad."
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kept"),
+    [
+        ("name", "Nadia Benali", True),
+        ("name", "Clara Holm", False),
+        ("occupation", "piano tuner", True),
+        ("occupation", "organ builder", False),
+        ("place", "a café by the Canal Saint-Martin", True),
+        ("place", "a café near the Louvre", False),
+        ("place", "a café", True),
+        ("place", "a harbour", False),
+        ("meets", "an old clarinettist", True),
+        ("meets", "an old clarinettist in a grey coat", True),
+        ("meets", "Renzo, a driver", False),
+        ("keywords", ("rain", "key"), 1.0),
+        ("keywords", ("rain", "thermos flask"), 0.5),
+        ("length", 40, True),
+        ("length", 20, False),
+    ],
+)
+def test_each_field_by_itself(field: str, value: object, kept: bool | float) -> None:
+    assert adherence(TEXT, Brief.from_dict({field: value}))[field] == kept
+
+
+def test_who_is_in_every_third_and_nobody_else_more_often_is_constant() -> None:
+    brief = Brief(name="Ines Moreau")
+    constant = "Then Ines Moreau came. She saw that Ines was there and so was the dog. " * 3
+    assert adherence(constant, brief) == {"name": True, "constant": True}
+    other = (
+        "We saw Ines there, and Ines saw us. " * 2
+        + "Then we met Marta, and so did Marta, and again Marta. " * 3
+    )
+    assert adherence(other, brief) == {"name": False, "constant": False}
+    asked = Brief(name="Ines Moreau", meets="Marta, a cook")
+    assert adherence(other, asked)["name"] is True  # she was asked for too
+    assert adherence("", asked) == {"name": False, "constant": False, "meets": False}
+    assert adherence(TEXT, Brief()) == {}
+
+
+def test_vignettes_keep_to_their_own_briefs_and_not_to_anothers() -> None:
+    known = [
+        pair for folder in ("tests/vignettes", "data/contrast") for pair in read_vignettes(ROOT / folder)
+    ]
+    own, others = defaultdict(list), defaultdict(list)
+    for i, (brief, text) in enumerate(known):
+        for field, kept in adherence(text, brief).items():
+            own[field].append(kept)
+        for field, kept in adherence(known[i - 7][1], brief).items():
+            others[field].append(kept)
+    least = {"name": 0.85, "constant": 0.9, "occupation": 0.3, "place": 0.45, "meets": 0.9, "keywords": 0.98}
+    for field, share in least.items():
+        assert statistics.mean(own[field]) > share, field
+        assert statistics.mean(others[field]) < 0.1, field
