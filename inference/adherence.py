@@ -22,7 +22,7 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
     name: its first word or its last stands there twice, and no other name more often that ``meets`` does not give. occupation:
     all of its words, in singular or plural. place, meets: their names, or where none is in them, their nouns (the last word
     before "in", "of" and the like). length: within a quarter. With a name also constant: that name is there from the first third
-    on, and leads in every third.
+    on, leads in every third, and is nobody else's ("Ada and Ada").
     """
     found: dict[str, bool | float] = {}
     said = {singular(word.casefold()) for word in _WORD.findall(text)}
@@ -30,10 +30,14 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
         asked = set(_WORD.findall(f"{brief.name} {brief.meets or ''}"))
         found["name"] = _mentions(text, brief.name) >= max(2, *_others(text, asked), 0)
         thirds = [text[i * len(text) // 3 : (i + 1) * len(text) // 3] for i in range(3)]
-        found["constant"] = bool(_mentions(thirds[0], brief.name)) and all(
-            count <= max(_mentions(third, brief.name), 1)
-            for third in thirds
-            for count in _others(third, asked)
+        found["constant"] = (
+            bool(_mentions(thirds[0], brief.name))
+            and not _doubled(text, brief.name)
+            and all(
+                count <= max(_mentions(third, brief.name), 1)
+                for third in thirds
+                for count in _others(third, asked)
+            )
         )
     if brief.occupation:
         found["occupation"] = _all_said(brief.occupation, said)
@@ -52,6 +56,13 @@ def _mentions(text: str, name: str) -> int:
     """How often a person's first name or surname stands in ``text``, at the beginning of a sentence too; that which does so more."""
     parts = name.split()
     return max(len(re.findall(rf"\b{re.escape(part)}\b", text)) for part in (parts[0], parts[-1]))
+
+
+def _doubled(text: str, name: str) -> bool:
+    """Whether two people of that name are together in ``text``."""
+    first, last = map(re.escape, (name.split()[0], name.split()[-1]))
+    person = rf"{first}(?: {last})?" if first != last else first
+    return bool(re.search(rf"\b{person} and {person}\b", text))
 
 
 def _others(text: str, asked: set[str]) -> list[int]:

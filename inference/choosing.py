@@ -5,13 +5,16 @@ where the originals begin to be as near to each other; beyond it texts are as go
 others is taken, since pressing a figure further buys nothing that it measures. Draws nothing; judges no sense.
 """
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from inference.novelty import repetition
 from inference.sample import Sample
 
 LOOPING = 0.15
@@ -19,6 +22,9 @@ LOOPING = 0.15
 
 BROKEN = 0.5
 """The part fluency (`inference.parts`) under which a text counts as broken."""
+
+BAND_OF = 40
+"""Originals whose own style is asked, the first, where there are more."""
 
 VARIETY = 0.5
 """What nearness in content to a text chosen before costs, in units of style."""
@@ -42,7 +48,7 @@ def choose(
     Where none of a group passes there is a warning, and nothing of it is chosen; with ``strict`` False the one that comes nearest to
     passing is, and keeps its remark.
     """
-    rated = _rated(groups, measures)
+    rated = _rated(groups, measures, strict)
     chosen: list[Sample] = []
     refused: list[Sample] = []
     vectors: list[np.ndarray] = []
@@ -76,38 +82,81 @@ class _Rated:
     copies: bool
 
 
-def _rated(groups: Sequence[Sequence[Sample]], measures: Measures) -> list[list[_Rated]]:
-    """All candidates, measured at once."""
-    flat = [sample for group in groups for sample in group]
-    written = [sample for sample in flat if sample.text]
-    scored: dict[int, Any] = {}
+def _rated(groups: Sequence[Sequence[Sample]], measures: Measures, strict: bool) -> list[list[_Rated]]:
+    """All candidates with their remarks. Only those are measured further that may still be chosen."""
+    remarks = {id(one): refusal(one, measures.longest_span) for group in groups for one in group}
+    candidates = [
+        one
+        for group in groups
+        for one in group
+        if one.text
+        and (remarks[id(one)] is None or (not strict and all(remarks[id(other)] for other in group)))
+    ]
+    styles: dict[int, float] = {}
     vectors: dict[int, np.ndarray] = {}
-    enough = 0.0
-    band: dict[str, tuple[float, float]] = {}
-    if measures.originals and written:
+    own: tuple[float, ...] = ()
+    if measures.originals and candidates:
+        from inference.imposters import style_votes
         from inference.scale import embedded
-        from inference.scoring import score
 
-        card = score(written, measures.originals, base=measures.base)
-        scored = {id(sample): text for sample, text in zip(written, card.texts, strict=True)}
-        vectors = dict(zip(map(id, written), embedded([sample.text for sample in written]), strict=True))
-        if own := card.band.get("style"):
-            enough, band = min(own), {"style": (min(own), max(own))}
-    found = []
-    for sample in flat:
-        text, vector = scored.get(id(sample)), vectors.get(id(sample))
-        remark = refusal(sample, measures.longest_span, text.parts["fluency"] if text else None)
-        manner = -sample.scores["repetition"]
-        if text:
-            sample = replace(
-                sample, scores={**sample.scores, "style": text.metrics["style"]}, band={**sample.band, **band}
-            )
-            manner = min(text.metrics["style"], enough or 1.0)
-        copied = sample.scores.get("longest_copied_span", 0)
-        copies = measures.longest_span is not None and copied > measures.longest_span
-        found.append(_Rated(replace(sample, remark=remark), manner, vector, copies))
-    rows = iter(found)
-    return [[next(rows) for _ in group] for group in groups]
+        texts, own = [one.text for one in candidates], _own_style(measures.originals)
+        votes = style_votes(texts, measures.originals, equal=True)["style"]
+        styles = {id(one): float(vote) for one, vote in zip(candidates, votes, strict=True)}
+        vectors = {id(one): vector for one, vector in zip(candidates, embedded(texts), strict=True)}
+        if measures.base is not None:
+            fluencies = dict(zip(map(id, candidates), _fluencies(candidates, measures), strict=True))
+            remarks |= {
+                key: f"reads as broken: fluency {value:.2f}"
+                for key, value in fluencies.items()
+                if remarks[key] is None and value < BROKEN
+            }
+    band = {"style": (min(own), max(own))} if own else {}
+    return [[_one(one, remarks, styles, vectors, band, measures) for one in group] for group in groups]
+
+
+def _one(
+    sample: Sample,
+    remarks: Mapping[int, str | None],
+    styles: Mapping[int, float],
+    vectors: Mapping[int, np.ndarray],
+    band: Mapping[str, tuple[float, float]],
+    measures: Measures,
+) -> _Rated:
+    key, manner, scores = id(sample), -float(sample.scores["repetition"]), sample.scores
+    if key in styles:
+        scores = {**scores, "style": styles[key]}
+        manner = min(styles[key], band["style"][0] if band else 1.0)
+    copied = scores.get("longest_copied_span", 0)
+    copies = measures.longest_span is not None and copied > measures.longest_span
+    full = replace(sample, remark=remarks[key], scores=scores, band={**sample.band, **band})
+    return _Rated(full, manner, vectors.get(key), copies)
+
+
+@lru_cache(maxsize=4)
+def _own_style(originals: tuple[str, ...]) -> tuple[float, ...]:
+    """The votes of each original, of forty where there are more, against the others; none where there is one alone."""
+    from inference.imposters import style_votes
+
+    some = originals[:BAND_OF]
+    others = [[text for j, text in enumerate(some) if j != i] for i in range(len(some))]
+    return tuple(float(style_votes([t], o)["style"][0]) for t, o in zip(some, others, strict=True) if o)
+
+
+def _fluencies(samples: Sequence[Sample], measures: Measures) -> list[float]:
+    """The part of that name (`inference.parts`) of each sample, by loops and by what the base finds improbable."""
+    from inference.checkpoints import load
+    from inference.likelihood import perplexity
+    from inference.parts import fluency
+    from inference.scoring import own_bits
+
+    base = load(measures.base, dtype="float32")
+    bits = perplexity([one.text for one in samples], base)["texts"]["bits_per_byte"]
+    band = {
+        "repetition": [repetition(text) for text in measures.originals],
+        "bits_per_byte_base": own_bits(base, measures.originals),
+    }
+    rows = [{**one.scores, "bits_per_byte_base": value} for one, value in zip(samples, bits, strict=True)]
+    return [fluency(row, band) for row in rows]
 
 
 def _merit(one: _Rated, before: Sequence[np.ndarray]) -> tuple[bool, bool, bool, float]:
@@ -116,11 +165,10 @@ def _merit(one: _Rated, before: Sequence[np.ndarray]) -> tuple[bool, bool, bool,
     return bool(one.sample.text), not one.copies, one.sample.ended_by_eos, one.manner - VARIETY * near
 
 
-def refusal(sample: Sample, longest_span: int | None, fluency: float | None = None) -> str | None:
-    """Why a candidate should not be shown, in words; None if nothing speaks against it.
+def refusal(sample: Sample, longest_span: int | None) -> str | None:
+    """Why a candidate should not be shown, in words, as far as its own scores tell; None if nothing speaks against it.
 
-    ``longest_span`` is how many words in a row may be an original's, None for any number; ``fluency`` the part of that name,
-    None where no base was asked.
+    ``longest_span`` is how many words in a row may be an original's, None for any number.
     """
     copied = sample.scores.get("longest_copied_span", 0)
     if not sample.text:
@@ -136,6 +184,12 @@ def refusal(sample: Sample, longest_span: int | None, fluency: float | None = No
     obeyed = sample.scores.get("obeyed", {})
     if not (obeyed.get("name", True) and obeyed.get("constant", True)):
         return f"is not about {sample.brief.name} throughout"
-    if fluency is not None and fluency < BROKEN:
-        return f"reads as broken: fluency {fluency:.2f}"
     return None
+
+
+def kind_of(remark: str) -> str:
+    """A remark without its figures and names, to count."""
+    said = re.split(r"[:(]| of words|, whom", remark)[0].strip()
+    said = re.sub(r"the originals' .*", "a name of the originals", said)
+    said = re.sub(r"is not about .* throughout", "is not about the one it was asked for throughout", said)
+    return re.sub(r"\d+", "so many", said)

@@ -11,7 +11,7 @@ from typing import Any
 from data.bases import Base
 from data.dataset import encode
 from inference.checkpoints import load
-from inference.draws import BASE, CONTROL, FINAL, fold_set, set_names
+from inference.draws import BASE, CHOSEN, CONTROL, FINAL, fold_set, set_names
 from inference.imposters import style_votes
 from inference.memory import PROBED
 from inference.runs import Run
@@ -36,6 +36,7 @@ def figures(
     final = score(sets[FINAL], run.originals, model=run.path)
     floor = score(sets[BASE], run.originals, base=run.base_source)
     control = score(sets[CONTROL], run.originals, base=run.base_source) if sets[CONTROL] else None
+    chosen = [row for row in sets[CHOSEN] if row["chosen"]]
     scale = Scale.of([original.text for original in run.originals])
     drawn = sets[FINAL]
     spans = _column(final, "longest_copied_span")
@@ -80,6 +81,13 @@ def figures(
         "contrast": {"style": scale.contrast["style"], "similarity": scale.contrast["similarity"]},
         "base": _beside(sets[BASE], floor),
         "control": _beside(sets[CONTROL], control) if control else None,
+        "chosen": {
+            **_beside(chosen, score(chosen, run.originals, base=run.base_source)),
+            "of": len(sets[CHOSEN]),
+            "remarks": sum(row["remark"] is not None for row in chosen),
+        }
+        if any(row["text"] for row in chosen)
+        else None,
         "cross_fitted": cross_fitted(run, texts),
         "influence": run.held_out.get("influence"),
         "recalled": {

@@ -44,7 +44,7 @@ def parts_of(
         "structure": _structure(metrics, band),
         "diversity": distinct,
         "novelty": _novelty(metrics, scale, band),
-        "fluency": _fluency(metrics, band),
+        "fluency": fluency(metrics, band),
     }
     return {part: value for part, value in values.items() if value is not None}
 
@@ -134,7 +134,7 @@ def _novelty(metrics: Mapping[str, Any], scale: Scale, band: Mapping[str, list[f
     return float(span * clip(metrics["novelty_4gram_equal"] / own) ** 2)
 
 
-def _fluency(metrics: Mapping[str, Any], band: Mapping[str, list[float]]) -> float:
+def fluency(metrics: Mapping[str, Any], band: Mapping[str, list[float]]) -> float:
     """Falls with loops; and, where the base was asked, with bits per byte from `BROKEN` times the originals' most on,
     to nothing at twice that."""
     excess = (metrics["repetition"] - max(band["repetition"])) / LOOPING

@@ -6,19 +6,21 @@ Renders what `inference.figures` computed; the words around the figures are `inf
 import math
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from data import atomic
 from data.bases import EMBEDDED
 from inference import plots
-from inference.draws import FINAL, draw_samples, write_blind
+from inference.choosing import kind_of
+from inference.draws import CHOSEN, FINAL, draw_samples, write_blind
 from inference.figures import figures
 from inference.novelty import CopiedSpan
 from inference.pages import explained, render
 from inference.runs import Run
 from inference.sample import mark_spans
-from inference.scorecard import Scorecard
+from inference.scorecard import Scorecard, TextScore
 from inference.summary import limits, memorising, teaching, verdict_sentences
 
 PLOTTED = (
@@ -108,18 +110,11 @@ def _content(
         }
         svg = plots.strip(title, values, final.band.get(key), final.contrast.get(key))
         charts.append({"title": title, "explanation": explanation, "svg": svg})
-    vignettes = []
-    for row, card in zip((row for row in rows if row["set"] == FINAL), final.texts, strict=True):
-        spans = [CopiedSpan(**span) for span in row["copied_spans"]]
-        vignettes.append(
-            {
-                "row": row,
-                "marked": mark_spans(row["text"], spans),
-                "score": card if row["text"] else None,
-                "copied": sum(s.words for s in spans),
-                "sources": sorted({s.source for s in spans}),
-            }
-        )
+    raw = [row for row in rows if row["set"] == FINAL]
+    vignettes = [
+        _sheet(row, card if row["text"] else None) for row, card in zip(raw, final.texts, strict=True)
+    ]
+    candidates = [row for row in rows if row["set"] == CHOSEN]
     return {
         "run": run,
         "metrics": metrics,
@@ -135,9 +130,23 @@ def _content(
         "table": explained(final),
         "card": final,
         "vignettes": vignettes,
+        "chosen": [_sheet(row, None) for row in candidates if row["chosen"]],
+        "refused": Counter(kind_of(row["remark"]) for row in candidates if not row["chosen"]).most_common(),
         "limits": limits(len(run.originals)),
         "notes": final.notes,
         "embedded": run.base.path == EMBEDDED,
+    }
+
+
+def _sheet(row: dict[str, Any], card: TextScore | None) -> dict[str, Any]:
+    """What a page shows of one sample; ``card`` where it was scored."""
+    spans = [CopiedSpan(**span) for span in row["copied_spans"]]
+    return {
+        "row": row,
+        "marked": mark_spans(row["text"], spans),
+        "score": card,
+        "copied": sum(s.words for s in spans),
+        "sources": sorted({s.source for s in spans}),
     }
 
 

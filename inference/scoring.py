@@ -103,7 +103,7 @@ def score(
             row["bits_per_byte_gain"] = row["bits_per_byte_base"] - row["bits_per_byte_tuned"]
         corpus["bits_per_byte_gain"] = corpus["bits_per_byte_base"] - corpus["bits_per_byte_tuned"]
     if base_model is not None:
-        band["bits_per_byte_base"] = _own_bits(base_model, scale.originals)
+        band["bits_per_byte_base"] = own_bits(base_model, scale.originals)
     distinct = distinctness(bodies, metrics, scale)
     found = iter(
         [
@@ -228,7 +228,7 @@ def _kept(
     return known[figure, texts]
 
 
-def _own_bits(base: Checkpoint, originals: tuple[str, ...]) -> list[float]:
+def own_bits(base: Checkpoint, originals: tuple[str, ...]) -> list[float]:
     """Bits per byte of each original."""
     return _kept(base, "bits", originals, lambda: perplexity(originals, base)["texts"]["bits_per_byte"])
 

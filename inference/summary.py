@@ -77,9 +77,10 @@ def _drawn(metrics: dict[str, Any]) -> str:
 
 
 def table(metrics: dict[str, Any]) -> str:
-    """The short table that ends a run in the terminal: figure, base (floor), control, samples, originals (ceiling)."""
+    """The short table that ends a run in the terminal: figure, base (floor), control, samples, the chosen ones, originals (ceiling)."""
     originals, held = metrics["originals"], metrics["held_out"]
-    drawn = [metrics["base"], metrics["control"], {**metrics["samples"], "verdict": metrics["verdict"]}]
+    tuned = {**metrics["samples"], "verdict": metrics["verdict"]}
+    drawn = [metrics["base"], metrics["control"], tuned, metrics.get("chosen")]
 
     def across(read: Callable[[dict[str, Any]], str]) -> list[str]:
         return ["-" if of is None else read(of) for of in drawn]
@@ -90,15 +91,17 @@ def table(metrics: dict[str, Any]) -> str:
     def span(values: list[float] | None) -> str:
         return f"{values[0]:.2f} to {values[1]:.2f}" if values else "-"
 
-    rows: list[tuple[str, ...]] = [("", "base", "control", "tuned", "originals")]
+    rows: list[tuple[str, ...]] = [("", "base", "control", "tuned", "chosen", "originals")]
     if held["folds"]:
         before, after = (f"{held[f'bits_per_byte_{of}']:.3f}" for of in ("base", "tuned"))
-        rows.append(("held-out bits per byte", before, number(held["bits_per_byte_control"], 3), after, "-"))
+        rows.append(
+            ("held-out bits per byte", before, number(held["bits_per_byte_control"], 3), after, "-", "-")
+        )
     if crossed := metrics["cross_fitted"]:
-        against = (
+        floor, alike, own, ceiling = (
             number(mean_of(crossed, f"style_{of}")) for of in ("base", "control", "samples", "originals")
         )
-        rows.append(("style, unseen original", *against))
+        rows.append(("style, unseen original", floor, alike, own, "-", ceiling))
     for key in ("style", "stylometry", "similarity"):
         rows.append((key, *means(key), span(originals[f"{key}_band"])))
     rows += [
@@ -118,12 +121,13 @@ def table(metrics: dict[str, Any]) -> str:
             "-",
             str(max(metrics["recalled"]["tuned"])),
             "-",
+            "-",
         ),
         ("names leaked", *across(leaking), "-"),
         ("ended", *across(lambda of: f"{ended(of)}/{of['n']}"), "-"),
         ("verdict", *across(lambda of: f"{of['verdict']:.2f}"), "-"),
     ]
-    return "\n".join(f"{a:<24}{b:>8}{c:>9}{d:>8}  {e}" for a, b, c, d, e in rows)
+    return "\n".join(f"{a:<24}{b:>8}{c:>9}{d:>8}{e:>8}  {f}" for a, b, c, d, e, f in rows)
 
 
 def ended(drawn: dict[str, Any]) -> int:

@@ -48,6 +48,8 @@ def test_who_is_in_every_third_and_nobody_else_more_often_is_constant() -> None:
         + "Then we met Marta, and so did Marta, and again Marta. " * 3
     )
     assert adherence(other, brief) == {"name": False, "constant": False}
+    twice = constant + "In the evening Ines Moreau and Ines went home."
+    assert adherence(twice, brief) == {"name": True, "constant": False}
     asked = Brief(name="Ines Moreau", meets="Marta, a cook")
     assert adherence(other, asked)["name"] is True  # she was asked for too
     assert adherence("", asked) == {"name": False, "constant": False, "meets": False}

@@ -48,8 +48,6 @@ def test_each_gate_says_why() -> None:
     assert refusal(other, None) == "is not about Ida Holm throughout"
     own = sample("Then Ida came. So Ida left. Soon Ida wrote.", brief=Brief(name="Ida Holm"))
     assert refusal(own, None) is None
-    assert refusal(own, None, fluency=0.4) == "reads as broken: fluency 0.40"
-    assert refusal(own, None, fluency=0.6) is None
 
 
 def test_without_originals_the_least_repetitive_of_those_that_pass_is_chosen() -> None:

@@ -127,6 +127,9 @@ class TrainConfig:
     samples: int = 8
     """Texts drawn from the final model for the report, and as many from the base for the floor."""
 
+    best_of: int = 4
+    """Candidates for each of as many texts again, of which one is chosen to be shown (`inference.choosing`); 1: nothing is chosen."""
+
     samples_per_fold: int = 2
     """Texts drawn from each fold's model and scored against the original it never saw."""
 
@@ -219,6 +222,7 @@ _RULES: list[Rule] = [
     ("lora_dropout", "from 0 to below 1", lambda v: 0 <= v < 1),
     ("checkpoint_seconds", "from 0 to 1000000", lambda v: 0 <= v <= 10**6),
     ("samples", "from 1 to 100000", lambda v: 1 <= v <= 10**5),
+    ("best_of", "from 1 to 1000", lambda v: 1 <= v <= 1000),
     ("samples_per_fold", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("samples_control", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("temperature", "from 0 to 10", lambda v: 0 <= v <= 10),

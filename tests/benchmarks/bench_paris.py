@@ -9,13 +9,13 @@ import json
 import os
 import platform
 import random
-import re
 import shutil
 import statistics
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ from data.draw import draw_briefs
 from data.originals import load_originals
 from inference import generate
 from inference.checkpoints import load_weights
-from inference.choosing import refusal
+from inference.choosing import kind_of, refusal
 from inference.diversity import vendi
+from inference.families import FAMILIES
 from inference.imposters import style_votes
 from inference.likelihood import summarise, token_nll
 from inference.novelty import CopyIndex, copy_limit
@@ -163,12 +164,10 @@ def test_64_unseen_briefs(guard: bool, capsys: pytest.CaptureFixture[str]) -> No
     texts = [original.text for original in load_originals(run / "originals.jsonl")]
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        drawn = generate(run, n=BRIEFS, best_of=CANDIDATES, seed=1, guard=guard)
+        drawn = generate(run, n=BRIEFS, best_of=CANDIDATES, seed=1, guard=guard, batch_size=32)
     raw = sorted([*drawn, *drawn.refused], key=lambda sample: sample.index)
     first = [sample for sample in raw if sample.index % CANDIDATES == 0]
-    remarks = Counter(
-        re.sub(r"[\d.%]+", "N", sample.remark or "").split(" (")[0].split(":")[0] for sample in drawn.refused
-    )
+    remarks = Counter(kind_of(str(sample.remark)) for sample in drawn.refused)
     with capsys.disabled():
         print(
             f"\n{date.today()}, {run.name}, guard {'on' if guard else 'off'}, {BRIEFS} briefs, {CANDIDATES} candidates each"
@@ -176,6 +175,7 @@ def test_64_unseen_briefs(guard: bool, capsys: pytest.CaptureFixture[str]) -> No
         print(f"raw, one a brief: {draws(first, texts)}")
         print(f"raw, all: {draws(raw, texts)}")
         print(f"chosen: {draws(drawn, texts)}")
+        print(gain(raw, texts))
         none = sum("candidates passed" in str(w.message) for w in said)
         print(
             f"briefs of which no candidate passed: {none}; why the others were left: {dict(remarks.most_common())}"
@@ -205,4 +205,32 @@ def draws(samples: Sequence[Sample], texts: Sequence[str]) -> str:
         f"{statistics.mean(vendi(passed[q]) for q in quadruples) if quadruples else float('nan'):.2f} "
         f"(originals {vendi(embedded(texts)):.2f}); obeyed "
         + ", ".join(f"{field} {share:.0%}" for field, share in kept.items())
+    )
+
+
+def gain(raw: Sequence[Sample], texts: Sequence[str]) -> str:
+    """What choosing by style buys where it was not looked: chosen by two originals and two families of features, measured by the
+    other two of both, over all ways to part them."""
+    passed = [sample for sample in raw if sample.text and refusal(sample, copy_limit(texts)) is None]
+    groups: dict[int, list[int]] = {}
+    for i, sample in enumerate(passed):
+        groups.setdefault(sample.index // CANDIDATES, []).append(i)
+    several = [group for group in groups.values() if len(group) > 1]
+    before, after, seen = [], [], []
+    for some in combinations(range(len(texts)), 2):
+        for families in combinations(FAMILIES, 2):
+            refs = [[t for i, t in enumerate(texts) if (i in some) == own] for own in (True, False)]
+            votes = [style_votes([sample.text for sample in passed], of) for of in refs]
+            by = sum(votes[0][family] for family in families)
+            on = sum(votes[1][family] for family in FAMILIES if family not in families) / 2
+            best = [max(group, key=lambda i: by[i]) for group in several]
+            before.append(statistics.mean(float(on[i]) for group in several for i in group))
+            after.append(statistics.mean(float(on[i]) for i in best))
+            seen.append(
+                statistics.mean(float(by[i]) / 2 for i in best)
+                - statistics.mean(float(by[i]) / 2 for g in several for i in g)
+            )
+    return (
+        f"among those that pass, {len(several)} briefs: style by the other originals and families "
+        f"{statistics.mean(before):.3f} before, {statistics.mean(after):.3f} chosen; by those looked at +{statistics.mean(seen):.3f}"
     )

@@ -1,0 +1,98 @@
+"""Tokens a second while texts are drawn: `generate` with guard and gates, plain batched `model.generate`, and one text after another.
+
+All in one run, on the same weights, prompts, number type and most tokens; what counts is the tokens before a text ends. The
+SmolLM2-135M here is its shape with random weights; what a step costs does not depend on them.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from data.bases import resolve
+from data.brief import Brief
+from data.dataset import encode
+from data.originals import load_originals
+from inference import generate, load
+from inference.checkpoints import Checkpoint
+from tests.benchmarks.bench_finetune import smollm2  # noqa: F401  a fixture
+
+ROOT = Path(__file__).parents[2]
+BRIEF = Brief(
+    name="Nadia Benali",
+    occupation="piano tuner",
+    place="a café by the canal",
+    meets="an old clarinettist",
+    length=380,
+)
+REPEATS = 3
+
+
+def ours(checkpoint: Checkpoint, n: int, tokens: int, texts: list[str], best_of: int = 1) -> int:
+    drawn = generate(
+        checkpoint,
+        n=n // best_of,
+        brief=BRIEF,
+        best_of=best_of,
+        strict=False,
+        batch_size=n,
+        max_new_tokens=tokens,
+        originals=texts,
+    )
+    return sum(sample.tokens for sample in [*drawn, *drawn.refused])
+
+
+def plain(checkpoint: Checkpoint, n: int, tokens: int) -> int:
+    end = checkpoint.tokenizer.eos_token_id
+    ids = torch.tensor([[end, *encode(BRIEF.header(), checkpoint.tokenizer)]] * n)
+    config = GenerationConfig(
+        do_sample=True,
+        temperature=0.8,
+        min_p=0.05,
+        top_k=0,
+        max_new_tokens=tokens,
+        eos_token_id=end,
+        pad_token_id=end,
+    )
+    with torch.inference_mode():
+        rows = checkpoint.model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config)[
+            :, ids.shape[1] :
+        ]
+    return sum(len(row) if end not in row else row.index(end) for row in rows.tolist())
+
+
+def rate(draw: Callable[[], int]) -> float:
+    """Best of a few: tokens a second."""
+    found = []
+    for _ in range(REPEATS):
+        before = time.perf_counter()
+        found.append(draw() / (time.perf_counter() - before))
+    return max(found)
+
+
+@pytest.mark.parametrize("which", ["embedded", "SmolLM2-135M's shape"])
+def test_tokens_a_second(which: str, smollm2: str, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    texts = [original.text for original in load_originals(ROOT / "data" / "seeds")]
+    tokens = 200 if which == "embedded" else 40
+    checkpoint = load("embedded" if which == "embedded" else smollm2, dtype="float32", device="cpu")
+    assert resolve("embedded").path.exists()
+    with capsys.disabled():
+        print(
+            f"\n{date.today()}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {which}, float32"
+        )
+        for n in (1, 8, 32):
+            alone = rate(lambda n=n: sum(plain(checkpoint, 1, tokens) for _ in range(min(n, 4))))  # type: ignore[misc]
+            batched = rate(lambda n=n: plain(checkpoint, n, tokens))  # type: ignore[misc]
+            own = rate(lambda n=n: ours(checkpoint, n, tokens, texts))  # type: ignore[misc]
+            line = f"{n} texts: ours {own:.0f} tokens a second, plain batched {batched:.0f}, one by one {alone:.0f}"
+            if n > 1 and which == "embedded":
+                line += f"; ours with best_of 4, gates and choice {rate(lambda n=n: ours(checkpoint, n, tokens, texts, 4)):.0f}"  # type: ignore[misc]
+            print(line)
+            if n > 1:
+                assert own >= 0.9 * batched
