@@ -106,14 +106,17 @@ class _Source:
         anyones = (name for name in entries("surnames") if not name.endswith(WOMANS_SURNAME))
         surnames = self._shuffled("surname", self._unused(anyones))
         near = self._shuffled("work", relatives(self.own_work))
+        # Nobody is called as somebody is whom a brief gives, its protagonist or another.
         wanted = {word for b in partial_briefs for word in _folded(f"{b.name or ''} {b.meets or ''}")}
+        free = [name for name in given if wanted.isdisjoint(_folded(name))] or given
+        unfree = set(given) - set(free)
         used: set[str] = set()
         for index, brief in enumerate(partial_briefs):
-            # Half of the list away no other brief looks for a name.
-            heroes = (given[(index + start) % len(given)] for start in (0, len(given) // 2))
-            drawn = next((name for name in heroes if wanted.isdisjoint(_folded(name))), given[0])
+            # Half of the list away the next thousand of briefs look for no name.
+            instead = free[(len(free) // 2 + index) % len(free)]
+            both = given[index % len(given)], given[-1 - index % len(given)]
+            drawn, other = (instead if name in unfree else name for name in both)
             hero = (brief.name or drawn).split()[0]
-            other = given[-1 - index % len(given)]
             work = partial(self._occupation, near, hero.casefold() in self.women)
             fields = {
                 "name": self._name(index, drawn, surnames[index % len(surnames)]),

@@ -8,16 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from data.brief import FIELDS
 from data.command import command
 from inference.exports import FORMATS, export, format_of
-
-FIELDS = ("name", "occupation", "place", "meets", "keywords", "length")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; exit status 0, or 2 with one message on stderr when the input can't be used."""
     options = _parser().parse_args(arguments)
-    return command(lambda: options.work(options))
+    return command(lambda: options.work(options), lambda: options.interrupted)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "same command goes on where it was interrupted",
     )
     generate.set_defaults(work=_generate)
+    parser.set_defaults(interrupted="interrupted")
 
     score = commands.add_parser("score", help="score texts against originals")
     score.add_argument(
@@ -108,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _generate(options: argparse.Namespace) -> None:
     form = format_of(options.out, options.format)  # before anything is drawn
+    if options.out is not None and options.out.is_dir():
+        raise ValueError(f"--out {options.out} is a folder: name a file in it")
     asked: dict[str, Any] = {
         "brief": _brief(options),
         "opening": options.opening,
@@ -123,6 +125,7 @@ def _generate(options: argparse.Namespace) -> None:
     if options.out is not None and form == "json" and (options.out.is_file() or not options.out.exists()):
         from inference.bulk import generate_to
 
+        options.interrupted = "interrupted; the same command goes on"
         seed, written, before = generate_to(options.out, options.source, options.n, options.seed, asked)
         went_on = f", {before} of them from an interrupted attempt" if before else ""
         print(f"{written} texts: {options.out}, seed {seed}{went_on}", file=sys.stderr)
@@ -180,7 +183,10 @@ def _brief(options: argparse.Namespace) -> Any:
         raise ValueError(
             f"{path} must hold the fields of a brief, or a list of such; found {type(found).__name__}"
         )
-    return found
+    from data.brief import Brief
+
+    # Checked, and with nothing in them that YAML knows and JSON does not.
+    return [Brief.from_dict(b) for b in found] if isinstance(found, list) else Brief.from_dict(found) or None
 
 
 def _score(options: argparse.Namespace) -> None:
@@ -190,6 +196,10 @@ def _score(options: argparse.Namespace) -> None:
     if (options.references is None) == (options.run is None):
         raise ValueError("say what to score against: --references FOLDER, or --run RUN (one of them)")
     texts = [text for file in options.files for text in _texts(file)]
+    if not texts:
+        raise ValueError(
+            f"no text of {', '.join(options.files)} was chosen: draw more candidates, or use --no-strict"
+        )
     if options.run is None:
         base = None if options.base == "none" else options.base
         card = score(texts, load_originals(options.references), base=base)

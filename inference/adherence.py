@@ -6,20 +6,21 @@ Measures; does not choose (`inference.choosing`) and does not look for what the 
 import re
 
 from data.brief import Brief
-from data.english import singular
+from data.english import grammar, singular
+from data.lists import words
 from data.names import name_counts
 
 LENGTH_TOLERANCE = 0.25
 """A text is as long as asked for within this share."""
 
-_WORD = re.compile(r"[^\W\d_][\w'’\-]*")
+_WORD = re.compile(r"[^\W_][\w'’\-]*")
 _SMALL = frozenset("a an the of in on at by near from for with and his her their my our named called".split())
 
 
 def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
     """For each field that ``brief`` gives whether ``text`` keeps to it, of keywords the share (0..1) that stand in it.
 
-    name: its first word or its last stands there twice, and no other name more often that ``meets`` does not give. occupation:
+    name: its first word or its last stands there twice, and no other name more often that the brief does not give. occupation:
     all of its words, in singular or plural. place, meets: their names, or where none is in them, their nouns (the last word
     before "in", "of" and the like). length: within a quarter. With a name also constant: that name is there from the first third
     on, leads in every third, and is nobody else's ("Ada and Ada").
@@ -27,7 +28,7 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
     found: dict[str, bool | float] = {}
     said = {singular(word.casefold()) for word in _WORD.findall(text)}
     if brief.name:
-        asked = set(_WORD.findall(f"{brief.name} {brief.meets or ''}"))
+        asked = set(_WORD.findall(brief.header()))
         found["name"] = _mentions(text, brief.name) >= max(2, *_others(text, asked), 0)
         thirds = [text[i * len(text) // 3 : (i + 1) * len(text) // 3] for i in range(3)]
         found["constant"] = (
@@ -43,8 +44,8 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
         found["occupation"] = _all_said(brief.occupation, said)
     for field in ("place", "meets"):
         if phrase := getattr(brief, field):
-            named = [word for word in _WORD.findall(phrase) if word[0].isupper()]
-            found[field] = any(name in text for name in named) if named else _noun(phrase) in said
+            named = [word for word in _WORD.findall(phrase) if word[0].isupper() and not _generic(word)]
+            found[field] = any(_stands(name, text) for name in named) if named else _noun(phrase) in said
     if brief.keywords:
         found["keywords"] = sum(_all_said(word, said) for word in brief.keywords) / len(brief.keywords)
     if brief.length:
@@ -54,15 +55,32 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
 
 def _mentions(text: str, name: str) -> int:
     """How often a person's first name or surname stands in ``text``, at the beginning of a sentence too; that which does so more."""
-    parts = name.split()
-    return max(len(re.findall(rf"\b{re.escape(part)}\b", text)) for part in (parts[0], parts[-1]))
+    return max(_stands(part, text) for part in _parts(name))
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """The first and the last word of a name, without a title."""
+    parts = [part for part in name.split() if part.casefold().strip(".") not in words("honorifics")] or [name]
+    return parts[0], parts[-1]
+
+
+def _stands(word: str, text: str) -> int:
+    """How often ``word`` stands in ``text`` by itself; typewriter's apostrophes are like printer's."""
+    return len(re.findall(rf"(?<!\w){re.escape(word)}(?!\w)".replace("’", "'"), text.replace("’", "'")))
+
+
+def _generic(word: str) -> bool:
+    """Whether a capitalised word of a place or a person names neither: "The", "Rue", "Mrs"."""
+    low = word.casefold().strip(".")
+    return low in _SMALL or low in grammar("streets") or low in words("honorifics")
 
 
 def _doubled(text: str, name: str) -> bool:
     """Whether two people of that name are together in ``text``."""
-    first, last = map(re.escape, (name.split()[0], name.split()[-1]))
+    first, last = map(re.escape, _parts(name))
     person = rf"{first}(?: {last})?" if first != last else first
-    return bool(re.search(rf"\b{person} and {person}\b", text))
+    # At the beginning of a clause: in "She waved to Ida and Ida smiled" there is one.
+    return bool(re.search(rf"(?:^|[.,;:!?\n])[\s\"“]*{person} and {person}\b", text))
 
 
 def _others(text: str, asked: set[str]) -> list[int]:
@@ -72,7 +90,8 @@ def _others(text: str, asked: set[str]) -> list[int]:
 
 def _all_said(phrase: str, said: set[str]) -> bool:
     """Whether all words of ``phrase`` that mean something are in ``said``."""
-    wanted = {singular(word.casefold()) for word in _WORD.findall(phrase)} - _SMALL
+    every = {singular(word.casefold()) for word in _WORD.findall(phrase)}
+    wanted = every - _SMALL or every
     return bool(wanted) and wanted <= said
 
 

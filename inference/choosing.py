@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.band import banded
 from inference.novelty import repetition
 from inference.sample import Sample
 
@@ -22,9 +23,6 @@ LOOPING = 0.15
 
 BROKEN = 0.5
 """The part fluency (`inference.parts`) under which a text counts as broken."""
-
-BAND_OF = 40
-"""Originals whose own style is asked, the first, where there are more."""
 
 VARIETY = 0.5
 """What nearness in content to a text chosen before costs, in units of style."""
@@ -57,7 +55,7 @@ def choose(
         if not passed:
             reasons = "; ".join(f"{one.sample.index}: {one.sample.remark}" for one in group)
             what = "left out" if strict else "the nearest to passing is returned all the same"
-            warnings.warn(f"none of {len(group)} candidates passed, {what} ({reasons})", stacklevel=3)
+            warnings.warn(f"none of {len(group)} candidates passed, {what} ({reasons})", stacklevel=4)
         best = max(passed or ([] if strict else group), key=lambda one: _merit(one, vectors), default=None)
         for one in group:
             if one is best:
@@ -134,12 +132,11 @@ def _one(
 
 @lru_cache(maxsize=4)
 def _own_style(originals: tuple[str, ...]) -> tuple[float, ...]:
-    """The votes of each original, of forty where there are more, against the others; none where there is one alone."""
+    """The votes of each original (`inference.band`) against the others; none where there is one alone."""
     from inference.imposters import style_votes
 
-    some = originals[:BAND_OF]
-    others = [[text for j, text in enumerate(some) if j != i] for i in range(len(some))]
-    return tuple(float(style_votes([t], o)["style"][0]) for t, o in zip(some, others, strict=True) if o)
+    others = {i: [*originals[:i], *originals[i + 1 :]] for i in banded(len(originals))}
+    return tuple(float(style_votes([originals[i]], of)["style"][0]) for i, of in others.items() if of)
 
 
 def _fluencies(samples: Sequence[Sample], measures: Measures) -> list[float]:
@@ -189,7 +186,7 @@ def refusal(sample: Sample, longest_span: int | None) -> str | None:
 
 def kind_of(remark: str) -> str:
     """A remark without its figures and names, to count."""
-    said = re.split(r"[:(]| of words|, whom", remark)[0].strip()
+    said = re.sub(r"is not about .* throughout", "is not about the one it was asked for throughout", remark)
+    said = re.split(r"[:(]|, whom", said)[0].strip()
     said = re.sub(r"the originals' .*", "a name of the originals", said)
-    said = re.sub(r"is not about .* throughout", "is not about the one it was asked for throughout", said)
     return re.sub(r"\d+", "so many", said)

@@ -11,7 +11,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from tqdm import tqdm
 
 from data import atomic
@@ -25,6 +25,7 @@ from inference.novelty import CopyIndex, copy_limit
 from inference.runs import Run
 from inference.sample import Sample, Samples
 from inference.sampling import generate, measured
+from inference.workers import side_by_side
 
 FINAL, CHOSEN, BASE, CONTROL = "final", "chosen", "base", "control"
 """The sets of samples that a run has; those of fold i are called `fold_set(i)`. Chosen: the final model's again, of each text several
@@ -136,9 +137,7 @@ def _workers(run: Run, sets: Sequence[_Set], settings: Mapping[str, Any]) -> int
 
 def _draw(sets: Sequence[_Set], settings: Mapping[str, Any], workers: int) -> Iterator[Samples]:
     """The samples of each set, in order, as they are ready."""
-    return iter(
-        Parallel(n_jobs=workers, return_as="generator")(delayed(_drawn)(one, settings) for one in sets)
-    )
+    return side_by_side(_drawn, [(one, settings) for one in sets], workers)
 
 
 def _drawn(one: _Set, settings: Mapping[str, Any]) -> Samples:

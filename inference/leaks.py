@@ -27,8 +27,9 @@ def _names(texts: tuple[str, ...]) -> frozenset[str]:
     return frozenset(word for word in found if word[0].isupper() and not is_ordinary(word.casefold()))
 
 
-def leaked_names(text: str, names: Collection[str], brief: Brief | None = None) -> list[str]:
-    """Those of ``names`` that stand in ``text`` as whole words, in order of first mention; what ``brief`` asks for is no leak."""
-    asked = set(re.findall(r"[\w'’\-]+", " ".join(map(str, (brief or Brief()).to_dict().values()))))
+def leaked_names(text: str, names: Collection[str], brief: Brief | None = None, own: str = "") -> list[str]:
+    """Those of ``names`` that stand in ``text`` as whole words, in order of first mention; what ``brief`` asks for, or stands in the
+    user's ``own`` words, is no leak."""
+    asked = set(re.findall(r"[\w'’\-]+", " ".join([own, *map(str, (brief or Brief()).to_dict().values())])))
     said = dict.fromkeys(re.findall(r"[^\W\d_][\w\-]+", text))
     return [word for word in said if word in names and word not in asked]

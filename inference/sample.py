@@ -117,7 +117,7 @@ def _brief(sample: Sample) -> str:
             if key == "length"
             else str(value)
         )
-        kept = obeyed.get(key, True)
+        kept = obeyed.get(key, True) == 1  # of keywords a share
         title = html.escape(f"{key}: {'kept to' if kept else 'not in the text in these words'}", quote=True)
         said.append(f'<span title="{title}">{shown if kept else f"<s>{shown}</s>"}</span>')
     return " · ".join(said)

@@ -20,8 +20,9 @@ from transformers import LogitsProcessor, PreTrainedModel, TextIteratorStreamer
 from data.brief import FIELDS, Brief
 from data.dataset import encode, special_ids
 from data.draw import complete_briefs
-from data.originals import normalise
+from data.originals import Original, normalise
 from inference.adherence import adherence
+from inference.band import banded
 from inference.checkpoints import Checkpoint, load
 from inference.choosing import Measures, choose, refusal
 from inference.decoding import Decoding
@@ -36,9 +37,6 @@ BriefLike = Brief | Mapping[str, Any]
 
 MOST_TOKENS = 1024
 """Longest text of a model that states no length of its own."""
-
-BAND_OF = 40
-"""Originals that the ranges beside a sample are of, the first, where there are more."""
 
 
 def generate(
@@ -55,7 +53,7 @@ def generate(
     min_p: float | None = None,
     max_new_tokens: int | None = None,
     guard: bool | int = True,
-    originals: Sequence[str] | None = None,
+    originals: Sequence[str | Original] | None = None,
     allow: Sequence[str] = (),
     batch_size: int = 8,
     dtype: str = "auto",
@@ -77,7 +75,8 @@ def generate(
     themselves (`copy_limit`), or as many as the number given; False sets no limit. Names in the brief and words of ``allow``
     are never refused. ``temperature`` 0 is greedy. Unset settings come from the model's generation config. Sample i depends on
     its brief and (``seed``, i) alone: not on ``n``, not on ``batch_size`` (rows at once), on the same machine, number of threads
-    and versions. ``progress`` shows a bar, by default where somebody looks.
+    and versions (`inference.rows`); which candidate is chosen depends on the others too.
+    ``progress`` shows a bar, by default where somebody looks.
 
     Raises ValueError for settings out of range or a prompt that leaves no room in the context.
     """
@@ -103,17 +102,21 @@ def generate_parts(
     """The samples of ``generate(source, n, brief, **options)`` by ``size`` texts at a time, beyond the first ``done``: for
     thousands, which are written down as they come.
 
-    With ``best_of`` each part is chosen by itself.
+    With ``best_of`` each part is chosen by itself. Raises ValueError as `generate` does, at the call.
     """
     fields = {key: options.pop(key) for key in FIELDS if key in options}
     opening, originals = options.pop("opening", None), options.pop("originals", None)
     checkpoint, progress = load(source, dtype=options.pop("dtype", "auto")), options.pop("progress", None)
     drawing = _Drawing(checkpoint, originals, opening, _Settings(**options))
     briefs = drawing.briefs(brief, fields, n)
-    with _bar(len(briefs) * drawing.settings.best_of, progress) as bar:
-        bar.update(done * drawing.settings.best_of)
-        for start in range(done, len(briefs), size):
-            yield drawing.part(briefs[start : start + size], start, bar)
+
+    def parts() -> Iterator[Samples]:
+        with _bar(len(briefs) * drawing.settings.best_of, progress) as bar:
+            bar.update(done * drawing.settings.best_of)
+            for start in range(done, len(briefs), size):
+                yield drawing.part(briefs[start : start + size], start, bar)
+
+    return parts()
 
 
 def stream(
@@ -127,7 +130,7 @@ def stream(
     min_p: float | None = None,
     max_new_tokens: int | None = None,
     guard: bool | int = True,
-    originals: Sequence[str] | None = None,
+    originals: Sequence[str | Original] | None = None,
     allow: Sequence[str] = (),
     dtype: str = "auto",
     **fields: Any,
@@ -138,7 +141,10 @@ def stream(
         allow=tuple(allow),
     )  # fmt: skip
     drawing = _Drawing(load(source, dtype=dtype), originals, opening, settings)
-    (one,) = drawing.briefs(brief, fields, 1)
+    found = drawing.briefs(brief, fields, 1)
+    if len(found) > 1:
+        raise ValueError(f"stream draws one text, found {len(found)} briefs: use generate")
+    (one,) = found
     streamer = TextIteratorStreamer(drawing.checkpoint.tokenizer, skip_prompt=True, skip_special_tokens=True)
     failure: list[BaseException] = []
 
@@ -182,9 +188,19 @@ class _Settings:
 
     def __post_init__(self) -> None:
         for key in ("best_of", "batch_size", "max_new_tokens"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise ValueError(f"{key} must be at least 1, found {value}")
+            if getattr(self, key) is not None:
+                _at_least_one(key, getattr(self, key))
+        if not isinstance(self.guard, bool | int) or (self.guard is not False and self.guard < 1):
+            raise ValueError(
+                f"a copied run may have 1 word or more, found {self.guard!r}; guard=False sets no limit, True the originals' own"
+            )
+        if isinstance(self.allow, str):
+            object.__setattr__(self, "allow", (self.allow,))
+
+
+def _at_least_one(key: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{key} must be a whole number, at least 1, found {value!r}")
 
 
 @dataclass(frozen=True)
@@ -195,11 +211,16 @@ class _Originals:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, texts: Sequence[str] | None) -> "_Originals":
-        """The given texts, else those of the checkpoint's run."""
-        if texts is not None:
-            return cls(tuple(texts), tuple(str(i) for i in range(len(texts))))
-        there = checkpoint.run.originals if checkpoint.run else []
+    def of(cls, checkpoint: Checkpoint, given: Sequence[str | Original] | None) -> "_Originals":
+        """Those given, else those of the checkpoint's run."""
+        if isinstance(given, str):
+            raise ValueError("originals must be a list of texts, found one string: put it in brackets")
+        there = checkpoint.run.originals if checkpoint.run and given is None else []
+        if given is not None:
+            there = [
+                o if isinstance(o, Original) else Original(f"original {i}", o)
+                for i, o in enumerate(given, start=1)
+            ]
         return cls(tuple(o.text for o in there), tuple(o.name for o in there))
 
     @cached_property
@@ -218,7 +239,7 @@ class _Drawing:
     """What all samples of one call share."""
 
     checkpoint: Checkpoint
-    given: Sequence[str] | None
+    given: Sequence[str | Original] | None
     begun: str | None
     settings: _Settings
 
@@ -230,7 +251,28 @@ class _Drawing:
     @cached_property
     def opening(self) -> str:
         """What every text begins with, as texts are trained; "" for nothing."""
+        try:
+            (self.begun or "").encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"the opening has half of a character at {error.start}: {error.reason}"
+            ) from None
         return normalise(self.begun or "")
+
+    @cached_property
+    def base(self) -> Any:
+        """The model that tells broken text, where a run knows one."""
+        return self.checkpoint.run.base_source if self.checkpoint.run else None
+
+    @cached_property
+    def gate(self) -> int | None:
+        """Words in a row that a text may have of an original and still be shown: what the guard allows, else the originals' own;
+        what the user's opening has, it may; and where words are allowed, the guard alone decides."""
+        guard, limit, copies = self.settings.guard, self.originals.limit, self.originals.copies
+        if limit is None or copies is None or (self.settings.allow and guard is not False):
+            return None
+        own = copies.longest(self.opening)
+        return max(limit if isinstance(guard, bool) else guard, own.words if own else 0)
 
     @cached_property
     def decoding(self) -> Decoding:
@@ -245,26 +287,34 @@ class _Drawing:
         self, brief: BriefLike | Sequence[BriefLike] | None, fields: Mapping[str, Any], n: int
     ) -> list[Brief]:
         """One for each text: what was asked for, and what is drawn where that leaves something open."""
-        if n < 1:
-            raise ValueError(f"n must be at least 1, found {n}")
-        _ = self.decoding  # what is wrong with the settings is said before anything is drawn
+        _at_least_one("n", n)
+        _ = (
+            self.decoding,
+            self.base if self.settings.best_of > 1 else None,
+        )  # what is wrong is said before anything is drawn
         if fields:
             if brief is not None:
                 raise ValueError(
                     f"give a brief, or its fields one by one, not both: found brief and {', '.join(fields)}"
                 )
-            brief = Brief.from_dict(fields)
-        known = bool(self.originals.texts)
-        if brief is None:
-            return (
-                complete_briefs([Brief()] * n, self.originals.texts, self.settings.seed)
-                if known
-                else [Brief()] * n
-            )
-        some = [brief] if isinstance(brief, Brief | Mapping) else list(brief)
-        asked = [b if isinstance(b, Brief) else Brief.from_dict(dict(b)) for b in some for _ in range(n)]
-        full = complete_briefs(asked, self.originals.texts, self.settings.seed) if known else asked
-        return [whole if part else part for part, whole in zip(asked, full, strict=True)]
+            brief = Brief.from_dict(fields) or None
+        some = brief if isinstance(brief, Sequence) and not isinstance(brief, str) else [brief]
+        if not some:
+            raise ValueError("the list of briefs is empty: give at least one, or leave it out")
+        # An empty Brief is asked for without one; an empty mapping only gives nothing.
+        asked = [_brief(one) for one in some for _ in range(n)]
+        bare = [isinstance(one, Brief) and not one for one in some for _ in range(n)]
+        if self.originals.texts:
+            full = complete_briefs(asked, self.originals.texts, self.settings.seed)
+            asked = [part if none else whole for part, whole, none in zip(asked, full, bare, strict=True)]
+        for one in asked:
+            self._refuse_too_long(one)
+        return asked
+
+    def _refuse_too_long(self, brief: Brief) -> None:
+        taken, context = len(self.prompt(brief)), self.checkpoint.context
+        if taken >= context:
+            raise ValueError(f"brief and opening take {taken} of the model's {context} tokens: shorten them")
 
     def part(self, briefs: Sequence[Brief], first: int, bar: "tqdm[Any]") -> Samples:
         """The samples of ``briefs``, the first of which is text number ``first``."""
@@ -277,14 +327,19 @@ class _Drawing:
             rows = self.samples([each[i] for i in batch], numbers)
             drawn |= zip(batch, rows, strict=True)
             bar.update(len(batch))
-        copies, names, limit = self.originals.copies, names_in(self.originals.texts), self.originals.limit
+        copies, names, own = (
+            self.originals.copies,
+            names_in(self.originals.texts),
+            " ".join([self.opening, *settings.allow]),
+        )
         band = bands(self.originals.texts)
-        found = [replace(measured(drawn[i], copies, names), band=band) for i in range(len(each))]
+        found = [replace(measured(drawn[i], copies, names, own), band=band) for i in range(len(each))]
         if settings.best_of == 1:
-            return Samples(replace(sample, remark=refusal(sample, limit)) for sample in found)
-        base = self.checkpoint.run.base_source if self.checkpoint.run else None
+            return Samples(replace(sample, remark=refusal(sample, self.gate)) for sample in found)
         groups = [found[i : i + settings.best_of] for i in range(0, len(found), settings.best_of)]
-        return Samples(*choose(groups, Measures(self.originals.texts, limit, base), strict=settings.strict))
+        return Samples(
+            *choose(groups, Measures(self.originals.texts, self.gate, self.base), strict=settings.strict)
+        )
 
     def prompt(self, brief: Brief) -> list[int]:
         """Token ids before the first drawn one. Header and text are encoded apart, as in training, so that no token
@@ -314,12 +369,7 @@ class _Drawing:
         model, context = self.checkpoint.model, self.checkpoint.context
         _, end = special_ids(self.checkpoint.tokenizer)
         prompts = [self.prompt(brief) for brief in briefs]
-        longest = max(map(len, prompts))
-        if longest >= context:
-            raise ValueError(
-                f"brief and opening take {longest} of the model's {context} tokens: shorten them"
-            )
-        width = padded(longest, context)
+        width = padded(max(map(len, prompts)), context)
         most = self.settings.max_new_tokens or model.generation_config.max_new_tokens or MOST_TOKENS
         # First the guard: what is most probable must be something that may be said.
         processors: list[LogitsProcessor | RowProcessor] = [*([guard] if guard else [])]
@@ -360,21 +410,27 @@ def bands(originals: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     """The least and the most of what `measured` measures, of the originals themselves, each against the others."""
     if not originals:
         return {}
-    some = originals[:BAND_OF]
+    some = banded(len(originals))
     values: dict[str, list[float]] = {
-        "words": [float(len(text.split())) for text in some],
-        "repetition": [repetition(text) for text in some],
+        "words": [float(len(originals[i].split())) for i in some],
+        "repetition": [repetition(originals[i]) for i in some],
     }
-    if len(some) > 1:
-        others = [CopyIndex([t for j, t in enumerate(some) if j != i]) for i in range(len(some))]
-        new = [index.ngram_novelty(text) for index, text in zip(others, some, strict=True)]
+    if len(originals) > 1:
+        new = [CopyIndex([*originals[:i], *originals[i + 1 :]]).ngram_novelty(originals[i]) for i in some]
         values["novelty_4gram"] = [share for share in new if not math.isnan(share)] or [1.0]
     found = {key: (min(row), max(row)) for key, row in values.items()}
     return {**found, "longest_copied_span": (0.0, float(copy_limit(originals)))}
 
 
-def measured(sample: Sample, copies: CopyIndex | None, names: Collection[str] = ()) -> Sample:
-    """The sample with its ``scores`` and ``copied_spans`` filled in."""
+def _brief(given: Any) -> Brief:
+    """What was given as a brief, None for nothing of it."""
+    if given is None or isinstance(given, Brief):
+        return given or Brief()
+    return Brief.from_dict(given)
+
+
+def measured(sample: Sample, copies: CopyIndex | None, names: Collection[str] = (), own: str = "") -> Sample:
+    """The sample with its ``scores`` and ``copied_spans`` filled in; ``own`` are words of the user's, whose names are no leak."""
     scores: dict[str, Any] = {
         "words": len(sample.text.split()),
         "repetition": repetition(sample.text),
@@ -387,5 +443,5 @@ def measured(sample: Sample, copies: CopyIndex | None, names: Collection[str] = 
     scores["longest_copied_span"] = longest.words if longest else 0
     scores["novelty_4gram"] = None if math.isnan(novelty) else novelty
     scores["nearest"] = copies.nearest(sample.text)
-    scores["leaked_names"] = leaked_names(sample.text, names, sample.brief)
+    scores["leaked_names"] = leaked_names(sample.text, names, sample.brief, own)
     return replace(sample, scores=scores, copied_spans=tuple(copies.spans(sample.text)))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from inference.band import banded
 from inference.delta import deltas
 from inference.imposters import style_votes
 from inference.near import near_copied
@@ -22,9 +23,6 @@ from inference.remembered import Remembered
 from inference.similarity import embed
 from inference.structure import structure
 from inference.stylometry import contrast, contrast_texts, cosine
-
-BAND_OF = 40
-"""Originals that the band is of, evenly spaced, where there are more."""
 
 EMBEDDED_AT_MOST = 200
 """References whose sentence embeddings are computed; each takes a tenth of a second on a CPU."""
@@ -49,7 +47,7 @@ class Scale:
     def _of(cls, originals: tuple[str, ...]) -> "Scale":
         n = len(originals)
         if n > 1:
-            chosen = range(0, n, -(-n // BAND_OF))
+            chosen = banded(n)
             rows = [
                 measure([originals[i]], originals[:i] + originals[i + 1 :], equal=False)[0] for i in chosen
             ]

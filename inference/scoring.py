@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from data.originals import Original, normalise
+from inference.band import banded
 from inference.checkpoints import Checkpoint, load
 from inference.diversity import diversity
 from inference.imposters import probability
@@ -21,7 +22,7 @@ from inference.likelihood import perplexity
 from inference.memory import recalled
 from inference.novelty import MOST_LIMIT, CopyIndex
 from inference.parts import PARTS, SPREAD, content, distinctness, ends, parts_of, verdict_of
-from inference.scale import BAND_OF, Scale, embedded, mean, measure
+from inference.scale import Scale, embedded, mean, measure
 from inference.scorecard import Scorecard, TextScore
 
 CLOSE = 1.5
@@ -235,7 +236,7 @@ def own_bits(base: Checkpoint, originals: tuple[str, ...]) -> list[float]:
 
 def known_by_heart(checkpoint: Checkpoint, originals: tuple[str, ...]) -> list[int]:
     """`inference.memory.recalled` of the originals, of forty evenly spaced where there are more."""
-    probed = originals[:: -(-len(originals) // BAND_OF)]
+    probed = tuple(originals[i] for i in banded(len(originals)))
     return _kept(checkpoint, "recalled", probed, lambda: recalled(probed, checkpoint))
 
 

@@ -127,7 +127,11 @@ def table(metrics: dict[str, Any]) -> str:
         ("ended", *across(lambda of: f"{ended(of)}/{of['n']}"), "-"),
         ("verdict", *across(lambda of: f"{of['verdict']:.2f}"), "-"),
     ]
-    return "\n".join(f"{a:<24}{b:>8}{c:>9}{d:>8}{e:>8}  {f}" for a, b, c, d, e, f in rows)
+    lines = []
+    for name, base, control, tuned, chosen, own in rows:
+        shown = f"{chosen:>8}" if metrics.get("chosen") else ""
+        lines.append(f"{name:<24}{base:>8}{control:>9}{tuned:>8}{shown}  {own}")
+    return "\n".join(lines)
 
 
 def ended(drawn: dict[str, Any]) -> int:

@@ -26,6 +26,11 @@ TEXT = (
         ("place", "a café near the Louvre", False),
         ("place", "a café", True),
         ("place", "a harbour", False),
+        ("place", "The harbour", False),
+        ("place", "a café in Rue Lepic", False),
+        ("meets", "Nad, a cook", False),
+        ("name", "Dr. Nadia Benali-Voss", True),
+        ("keywords", ("1945",), 0.0),
         ("meets", "an old clarinettist", True),
         ("meets", "an old clarinettist in a grey coat", True),
         ("meets", "Renzo, a driver", False),
@@ -48,8 +53,16 @@ def test_who_is_in_every_third_and_nobody_else_more_often_is_constant() -> None:
         + "Then we met Marta, and so did Marta, and again Marta. " * 3
     )
     assert adherence(other, brief) == {"name": False, "constant": False}
-    twice = constant + "In the evening Ines Moreau and Ines went home."
+    twice = constant + "In the evening, Ines Moreau and Ines went home."
     assert adherence(twice, brief) == {"name": True, "constant": False}
+    once = constant + "In the evening we waved to Ines and Ines smiled. Then Ines Moreau left."
+    assert adherence(once, brief)["constant"] is True
+    here = (
+        "In Pigalle it rained. It rains in Pigalle, as Nadia Benali knew; it is Pigalle. "
+        + "So Nadia left. But Nadia came. " * 4
+    )
+    assert adherence(here, Brief(name="Nadia Benali", place="a bar in Pigalle"))["constant"] is True
+    assert adherence("He came in 1945.", Brief(keywords=("1945",)))["keywords"] == 1
     asked = Brief(name="Ines Moreau", meets="Marta, a cook")
     assert adherence(other, asked)["name"] is True  # she was asked for too
     assert adherence("", asked) == {"name": False, "constant": False, "meets": False}

@@ -36,7 +36,7 @@ def test_the_rows_are_those_of_one_call(tiny_run: Path, tmp_path: Path) -> None:
 def test_an_interrupted_call_goes_on_where_it_was(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int | None
 ) -> None:
-    out, partial = tmp_path / "new.jsonl", tmp_path / ".new.jsonl.partial"
+    out = tmp_path / "new.jsonl"
     real = inference.bulk.generate_parts
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
@@ -49,6 +49,12 @@ def test_an_interrupted_call_goes_on_where_it_was(
         patch.setattr(inference.bulk, "generate_parts", interrupted)
         generate_to(out, str(tiny_run), 7, seed, OPTIONS)
     assert not out.exists()
+    (partial,) = tmp_path.iterdir()
+    with pytest.raises(
+        ValueError, match="temperature must be"
+    ):  # another command leaves it alone, bad or good
+        generate_to(out, str(tiny_run), 7, seed, {**OPTIONS, "temperature": 99})
+    assert generate_to(out, str(tiny_run), 1, 9, OPTIONS) == (9, 1, 0)
     with partial.open("a") as file:  # and the power went in the middle of the next part
         file.write('{"text": "half a')
     used, written, before = generate_to(out, str(tiny_run), 7, seed, OPTIONS)
@@ -57,15 +63,33 @@ def test_an_interrupted_call_goes_on_where_it_was(
     assert not partial.exists()
 
 
-def test_what_was_begun_otherwise_is_not_gone_on_with(tiny_run: Path, tmp_path: Path) -> None:
-    out, partial = tmp_path / "new.jsonl", tmp_path / ".new.jsonl.partial"
-    partial.write_text('{"asked": "something else", "seed": 1}\n{"text": "x"}\n{"done": 2}\n', "utf-8")
+def test_what_is_damaged_is_drawn_again_and_what_was_there_stays(tiny_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.jsonl"
+    generate_to(out, str(tiny_run), 2, 3, OPTIONS)
+    whole = out.read_bytes()
+    with pytest.raises(ValueError, match="is a folder: name a file in it"):
+        generate_to(tmp_path, str(tiny_run), 2, 3, OPTIONS)
+    with pytest.raises(ValueError, match="best_of must be"):
+        generate_to(out, str(tiny_run), 2, 3, {**OPTIONS, "best_of": 0})
+    assert (out.read_bytes(), [path.name for path in tmp_path.iterdir()]) == (whole, ["new.jsonl"])
+
+
+@pytest.mark.parametrize("left", ["", "{", '{"seed": "x"}\n', '{"seed": 3}\n{"text"'])
+def test_a_damaged_beginning_is_no_beginning(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    out = tmp_path / "new.jsonl"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(inference.bulk, "_texts", _interrupt)
+        generate_to(out, str(tiny_run), 2, 3, OPTIONS)
+    (partial,) = tmp_path.iterdir()
+    partial.write_text(left, "utf-8")
     assert generate_to(out, str(tiny_run), 2, 3, OPTIONS) == (3, 2, 0)
-    assert all(row["seed"] == 3 for row in rows(out))
-    with pytest.raises(ValueError, match="temperature must be"):
-        generate_to(out, str(tiny_run), 2, 3, {**OPTIONS, "temperature": 99})
-    assert not partial.exists()
-    assert len(rows(out)) == 2  # what was there stays
+    assert [path.name for path in tmp_path.iterdir()] == ["new.jsonl"]
+
+
+def _interrupt(*_: Any) -> Any:
+    raise KeyboardInterrupt
 
 
 def test_of_several_candidates_all_are_written_and_the_chosen_ones_scored(

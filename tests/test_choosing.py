@@ -6,7 +6,7 @@ import pytest
 
 from data.brief import Brief
 from data.originals import load_originals
-from inference.choosing import LOOPING, Measures, choose, refusal
+from inference.choosing import LOOPING, Measures, choose, kind_of, refusal
 from inference.novelty import CopyIndex, copy_limit
 from inference.sample import Sample
 from inference.sampling import generate, measured
@@ -25,6 +25,22 @@ def sample(
     brief: Brief | None = None,
 ) -> Sample:
     return measured(Sample(text, brief or Brief(), 0, index, ended, 9), COPIES)
+
+
+@pytest.mark.parametrize(
+    ("remark", "kind"),
+    [
+        ("copies 7 words in a row (at most 6 are the originals' own habit)", "copies so many words in a row"),
+        ("did not end within 660 tokens", "did not end within so many tokens"),
+        ("loops: 21% of its 4-grams are repeated", "loops"),
+        ("has the originals' Ahmed, Colette, whom nobody asked for", "has a name of the originals"),
+        ("is not about Ida (the elder): she throughout", "is not about the one it was asked for throughout"),
+        ("reads as broken: fluency 0.40", "reads as broken"),
+        ("is empty", "is empty"),
+    ],
+)
+def test_remarks_are_counted_without_their_figures_and_names(remark: str, kind: str) -> None:
+    assert kind_of(remark) == kind
 
 
 def indices(samples: list[Sample]) -> list[int]:

@@ -210,10 +210,12 @@ def test_what_is_no_run_has_no_report_and_no_scores(
     [
         (["--length", "long"], "--length must be a number of words, found 'long'"),
         (["--length", "0"], "length must be 1 to"),
-        (["--n", "0"], "n, best_of and batch_size must be at least 1"),
+        (["--n", "0"], "n must be a whole number, at least 1, found 0"),
         (["--temperature", "-1"], "temperature must be between 0 and 10"),
         (["--brief", "none.yaml"], "no brief at none.yaml"),
         (["--brief", "pyproject.toml"], "pyproject.toml"),
+        (["--out", "tests"], "--out tests is a folder"),
+        (["--opening", "half \udcff"], "the opening has half of a character at 5"),
         (["--brief", "none.yaml", "--name", "Ida"], "not both"),
         (["--name", "Ida\n---"], "name must"),
     ],

@@ -116,6 +116,9 @@ def test_what_is_given_stays_and_the_rest_is_what_would_have_been_drawn():
     heroes = [brief.name.split()[0] for brief in found]
     assert len({*heroes, drawn[5].name.split()[0]}) == 7  # nobody else is called as a given one is
     assert complete_briefs([Brief()] * 6, PARIS, seed=5) == drawn
+    met = next(b.meets for b in draw_briefs(PARIS, 40, seed=5) if b.meets[0].isupper()).partition(",")[0]
+    others = complete_briefs([*[Brief()] * 39, Brief(name=f"{met} Voss")], PARIS, seed=5)
+    assert not [b for b in others if b.meets.startswith(f"{met},")]
 
 
 def test_an_occupation_is_one_that_the_given_name_may_have():

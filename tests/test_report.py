@@ -7,6 +7,7 @@ import re
 import shutil
 import statistics
 from collections import Counter
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from inference.report import write_report
 from inference.runs import Run
 from inference.summary import limits, memorising, read_metrics, table, verdict_sentences
 from tests.small import NOIR
+from training import TrainConfig, train
 
 EVIL = "<script>alert(1)</script>"
 QUOTED = '"><img src=x onerror=alert(2)>'
@@ -642,3 +644,26 @@ def test_what_the_noir_texts_leave_is_finite(tiny_run: Path) -> None:
 
     assert all(math.isfinite(n) for n in numbers(read(tiny_run / "metrics.json")))
     assert len(Run.open(tiny_run).originals) == len(list(NOIR.glob("*.txt")))
+
+
+def test_the_chosen_stand_beside_the_unselected_with_what_spoke_against_the_others(
+    few_words_run: Path, tiny: Callable[..., TrainConfig]
+) -> None:
+    originals = Run.open(few_words_run).config["originals"]
+    run = Run.open(train(tiny(originals=originals, best_of=2), report=True))
+    sets = {name: [row for row in run.samples() if row["set"] == name] for name in ("final", "chosen")}
+    plain = [row["text"] for row in Run.open(few_words_run).samples() if row["set"] == "final"]
+    assert [row["text"] for row in sets["final"]] == plain  # the figures stay those of unselected ones
+    assert [row["index"] for row in sets["chosen"]] == [0, 1, 2, 3]
+    assert sum(row["chosen"] for row in sets["chosen"]) == 2
+    assert all(row["remark"] for row in sets["chosen"])  # two untrained layers never end
+    metrics = json.loads((run.path / "metrics.json").read_text("utf-8"))
+    assert (metrics["chosen"]["of"], metrics["chosen"]["remarks"], metrics["chosen"]["n"]) == (4, 2, 2)
+    page = (run.path / "report.html").read_text("utf-8")
+    assert "Chosen among 4 candidates, 2 for each brief" in page
+    assert "did not end within so many tokens (2)" in page
+    assert "Of 2 briefs no candidate passed; the nearest to passing is shown with its remark." in page
+    assert "<th>chosen</th>" in page
+    shown = table(metrics).split("\n")
+    assert shown[0].split() == ["base", "control", "tuned", "chosen", "originals"]
+    assert shown[-1].split()[-2] == f"{metrics['chosen']['verdict']:.2f}"

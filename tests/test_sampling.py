@@ -9,13 +9,16 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+import inference.sampling
 from data.brief import Brief
 from data.dataset import encode
+from data.draw import draw_briefs
+from data.originals import load_originals
 from inference.checkpoints import Checkpoint, load
 from inference.novelty import CopiedSpan, CopyIndex
 from inference.sample import Sample, mark_spans
 from inference.sampling import generate, generate_parts, measured, stream
-from tests.small import chain
+from tests.small import SEEDS, chain
 
 BRIEFS = [
     Brief(name="Nadia Benali", occupation="piano tuner", keywords=("rain", "key"), length=380),
@@ -148,6 +151,39 @@ def test_without_a_brief_and_without_a_run_there_is_none(tiny: Checkpoint) -> No
     assert not bare[0].brief
 
 
+@pytest.mark.parametrize("nothing", [None, {}, {"name": None}])
+def test_where_the_originals_are_known_what_is_left_out_is_drawn(tiny: Checkpoint, nothing: object) -> None:
+    known: dict[str, Any] = {"originals": load_originals(SEEDS), "max_new_tokens": 3, "seed": 5}
+    drawn = generate(tiny, 3, nothing, **known)
+    assert [s.brief for s in drawn] == draw_briefs([o.text for o in known["originals"]], 3, 5)
+    given = generate(tiny, 3, name="Nadia Benali", **known)
+    assert [s.brief.name for s in given] == ["Nadia Benali"] * 3
+    assert [s.brief.place for s in given] == [s.brief.place for s in drawn]
+    assert not generate(tiny, 1, Brief(), **known)[0].brief  # which asks for none
+
+
+def test_a_prompt_that_is_too_long_is_refused_before_anything_is_drawn(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference.sampling, "continuations", None)
+    with pytest.raises(ValueError, match="shorten them"):
+        generate(tiny, brief=[*BRIEFS, Brief(keywords=[f"thing {i}" for i in range(800)])])
+
+
+def test_what_the_user_wrote_or_allows_is_not_held_against_a_text(tiny: Checkpoint) -> None:
+    texts_of = [
+        "Colette took her seat at the counter and looked. Colette smiled.",
+        "Marcel was late, and he knew it.",
+    ]
+    options: dict[str, Any] = {"originals": texts_of, "max_new_tokens": 3, "seed": 1}
+    (own,) = generate(tiny, opening="Colette took her seat at the counter", **options)
+    assert own.scores["leaked_names"] == []
+    assert own.scores["longest_copied_span"] == 7
+    assert str(own.remark).startswith("did not end")
+    (allowed,) = generate(tiny, allow="Colette", **options)
+    assert "whom nobody" not in str(allowed.remark)
+
+
 def test_an_opening_is_continued_and_part_of_the_text(coin: Checkpoint) -> None:
     chosen = chain({"": {"x": 1}, "é": {"b": 1}, "b": {"": 1}, "x": {"": 1}})
     (found,) = generate(chosen, opening="cafe\u0301")  # in NFC, as the originals are trained
@@ -240,6 +276,8 @@ def test_a_stream_ends_with_the_text_and_leaves_the_end_token_out() -> None:
 
 
 def test_what_goes_wrong_while_streaming_reaches_the_caller(tiny: Checkpoint) -> None:
+    with pytest.raises(ValueError, match="stream draws one text, found 2 briefs"):
+        list(stream(tiny, brief=BRIEFS[:2]))
     with pytest.raises(ValueError, match="shorten them"):
         list(stream(tiny, opening="word " * 2000))
     with pytest.raises(ValueError, match="temperature"):
@@ -257,13 +295,23 @@ def sample(text: str) -> Sample:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n": 0}, "n must be at least 1, found 0"),
+        ({"n": 0}, "n must be a whole number, at least 1, found 0"),
+        ({"n": "3"}, "n must be a whole number"),
+        ({"n": 2.0}, "n must be a whole number"),
+        ({"best_of": "4"}, "best_of must be a whole number"),
+        ({"guard": "on"}, "a copied run may have 1 word or more, found 'on'"),
+        ({"guard": 0}, "guard=False sets no limit"),
+        ({"brief": []}, "the list of briefs is empty"),
+        ({"brief": "Nadia"}, "a brief is a mapping"),
+        ({"brief": [5]}, "a brief is a mapping"),
+        ({"originals": "One text."}, "found one string: put it in brackets"),
+        ({"opening": "half \udcff"}, "half of a character at 5"),
         ({"name": "Ida", "brief": Brief(name="Eva")}, "give a brief, or its fields one by one"),
         ({"nome": "Ida"}, "did you mean 'name'"),
-        ({"best_of": 0}, "at least 1"),
-        ({"batch_size": 0}, "at least 1"),
-        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, found 0"),
-        ({"max_new_tokens": -3}, "max_new_tokens must be at least 1"),
+        ({"best_of": 0}, "best_of must be a whole number, at least 1"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be a whole number, at least 1, found 0"),
+        ({"max_new_tokens": -3}, "max_new_tokens must be"),
         ({"temperature": 99}, "temperature must be between"),
         ({"top_p": -0.5}, "top_p must be between"),
         ({"min_p": 1.5}, "min_p must be between"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from tqdm import tqdm
 
 from data import atomic
@@ -25,6 +25,7 @@ from inference.plots import scatter
 from inference.report import tidy
 from inference.runs import Run
 from inference.summary import number
+from inference.workers import side_by_side
 from training.choosing import Curve
 from training.config import TrainConfig, build_config
 from training.job import train
@@ -107,10 +108,8 @@ def ablate(
         for source in sources
     ]
     small = resolve(config.base, config.base_revision).weight_bytes() < SMALL_FILES and best_device() == "cpu"
-    runs = Parallel(n_jobs=min(len(jobs), cpu_count()) if small else 1, return_as="generator")(
-        delayed(_run)(job) for job in jobs
-    )
-    runs = list(tqdm(runs, total=len(jobs), desc="runs", unit="run", disable=not progress))
+    made = side_by_side(_run, [(job,) for job in jobs], min(len(jobs), cpu_count()) if small else 1)
+    runs = list(tqdm(made, total=len(jobs), desc="runs", unit="run", disable=not progress))
     found = [
         _outcome(variant, [Run.open(run) for run in runs[i * len(sources) : (i + 1) * len(sources)]])
         for i, variant in enumerate(variants)
