@@ -98,10 +98,10 @@ def table(metrics: dict[str, Any]) -> str:
             ("held-out bits per byte", before, number(held["bits_per_byte_control"], 3), after, "-", "-")
         )
     if crossed := metrics["cross_fitted"]:
-        floor, alike, own, ceiling = (
+        unseen = [
             number(mean_of(crossed, f"style_{of}")) for of in ("base", "control", "samples", "originals")
-        )
-        rows.append(("style, unseen original", floor, alike, own, "-", ceiling))
+        ]
+        rows.append(("style, unseen original", *unseen[:3], "-", unseen[3]))
     for key in ("style", "stylometry", "similarity"):
         rows.append((key, *means(key), span(originals[f"{key}_band"])))
     rows += [
@@ -128,9 +128,9 @@ def table(metrics: dict[str, Any]) -> str:
         ("verdict", *across(lambda of: f"{of['verdict']:.2f}"), "-"),
     ]
     lines = []
-    for name, base, control, tuned, chosen, own in rows:
-        shown = f"{chosen:>8}" if metrics.get("chosen") else ""
-        lines.append(f"{name:<24}{base:>8}{control:>9}{tuned:>8}{shown}  {own}")
+    for name, floor, alike, drawn_all, best, own in rows:
+        shown = f"{best:>8}" if metrics.get("chosen") else ""
+        lines.append(f"{name:<24}{floor:>8}{alike:>9}{drawn_all:>8}{shown}  {own}")
     return "\n".join(lines)
 
 
