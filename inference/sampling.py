@@ -14,7 +14,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from transformers import LogitsProcessor, PreTrainedModel, TextIteratorStreamer
 
 from data.brief import FIELDS, Brief

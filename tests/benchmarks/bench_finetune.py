@@ -135,7 +135,7 @@ def test_what_4_to_4000_texts_cost(tmp_path: Path, capsys: pytest.CaptureFixture
     ]
     with capsys.disabled():
         print(f"\n{date.today()}, {platform.machine()}, {os.cpu_count()} cores: default configuration")
-    for n in (4, 40, 400, 4000):
+    for n in (int(size) for size in os.environ.get("SIZES", "4 40 400 4000").split()):
         folder = tmp_path / f"{n}-texts"
         folder.mkdir()
         for i in range(n):  # a sentence apart, so that no two are the same
@@ -149,10 +149,12 @@ def test_what_4_to_4000_texts_cost(tmp_path: Path, capsys: pytest.CaptureFixture
             "except SystemExit as stop: assert not stop.code, stop.code\n"
             "gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024) / 2**30\n"
             "print('MEASURED', json.dumps({'gib': gib}))",
-            "training", "run", "configs/paris-cafe.yaml", "--report", "--originals", str(folder), "--set", f"output_dir={tmp_path}", *steps,
+            "training", "run", "configs/paris-cafe.yaml", "--report", "--originals", str(folder), "--set", f"output_dir={tmp_path / 'runs'}", *steps,
         )  # fmt: skip
-        seconds = json.loads((tmp_path / folder.name / "metrics.json").read_text("utf-8"))["seconds"]
-        chosen = json.loads((tmp_path / folder.name / "folds.json").read_text("utf-8"))["chosen_steps"]
+        seconds = json.loads((tmp_path / "runs" / folder.name / "metrics.json").read_text("utf-8"))["seconds"]
+        chosen = json.loads((tmp_path / "runs" / folder.name / "folds.json").read_text("utf-8"))[
+            "chosen_steps"
+        ]
         with capsys.disabled():
             print(
                 f"{n} texts: training {seconds['train']:.0f} s ({chosen} updates chosen), sampling {seconds['generate']:.0f} s, "
