@@ -149,7 +149,8 @@ def test_what_4_to_4000_texts_cost(tmp_path: Path, capsys: pytest.CaptureFixture
             "except SystemExit as stop: assert not stop.code, stop.code\n"
             "gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024) / 2**30\n"
             "print('MEASURED', json.dumps({'gib': gib}))",
-            "training", "run", "configs/paris-cafe.yaml", "--report", "--originals", str(folder), "--set", f"output_dir={tmp_path / 'runs'}", *steps,
+            "training", "run", "configs/paris-cafe.yaml", "--report", "--originals", str(folder),
+            "--set", f"output_dir={tmp_path / 'runs'}", *steps,
         )  # fmt: skip
         seconds = json.loads((tmp_path / "runs" / folder.name / "metrics.json").read_text("utf-8"))["seconds"]
         chosen = json.loads((tmp_path / "runs" / folder.name / "folds.json").read_text("utf-8"))[
