@@ -26,10 +26,13 @@ from data.lists import entries, groups, words
 from data.page import read
 from data.people import Person, find_people
 
-__all__ = ["Slot", "fill", "find_scene", "find_slots", "gender_of", "relatives", "rename"]
+__all__ = ["Slot", "fill", "find_names", "find_scene", "find_slots", "gender_of", "relatives", "rename"]
 
 NEAR = 10
 """Occupations of a field, its commonest, that count as relatives of each of its members."""
+
+CLEAR = 3
+"""Pronouns of one gender, and none of the other, that are surer than a list of names."""
 
 WOMANS_SURNAME = ("ová", "ova", "ieva", "ska", "cka", "zka", "rubá", "otná", "dóttir")
 """Endings of surnames that only women have."""
@@ -66,7 +69,9 @@ def find_slots(text: str) -> tuple[Slot, ...]:
     for token, spans in found.items():
         # What the rules overlooked, but not a Rose that is a flower at the beginning of a sentence.
         if not is_ordinary(token.casefold()) and not page.plain[token.casefold()]:
-            forms = rf"(?<!\w)(?:{re.escape(token)}|{re.escape(token.upper())})(?!\w)"
+            # "the Harts" too; not the half of a double name.
+            after = r"(?=(?:e?s)?(?![\w\-]))" if kinds[token] == "surnames" else r"(?![\w\-])"
+            forms = rf"(?<![\w\-])(?:{re.escape(token)}|{re.escape(token.upper())}){after}"
             spans.update(match.span() for match in re.finditer(forms, page.text))
     slots = [Slot(token, kinds[token], tuple(sorted(spans))) for token, spans in found.items() if spans]
     return tuple(sorted(slots, key=lambda slot: slot.spans[0]))
@@ -128,13 +133,11 @@ def fill(
         used.add(mapping[slot.word].casefold())
     where = {span: slot.word for slot in slots for span in slot.spans}
     pieces, position = [], 0
-    for (start, end), word in sorted(where.items()):
+    for (start, end), word in sorted(where.items(), key=lambda found: (found[0][0], -found[0][1])):
         if start < position:  # a word of two people's names counts once
             continue
-        new, before = mapping[word], text[position:start]
-        if new[0].islower() and (article := re.search(r"\b([Aa])n? $", before)):
-            before = before[: article.start()] + article[1] + indefinite(new)[1 : -len(new)]
-        pieces += [before, new.upper() if text[start:end].isupper() else new]
+        new = mapping[word]
+        pieces += [_before(text[position:start], new), new.upper() if text[start:end].isupper() else new]
         position = end
     return "".join(pieces) + text[position:], mapping
 
@@ -145,30 +148,59 @@ def rename(brief: Brief, mapping: Mapping[str, str]) -> Brief:
         return brief
     pattern = re.compile(r"(?<!\w)(" + "|".join(map(re.escape, mapping)) + r")(?!\w)")
 
-    def renamed(phrase: str | None) -> str | None:
-        return phrase and pattern.sub(lambda hit: mapping[hit[1]], phrase)
+    def renamed(phrase: str) -> str:
+        pieces, position = [], 0
+        for hit in pattern.finditer(phrase):
+            pieces += [_before(phrase[position : hit.start()], mapping[hit[1]]), mapping[hit[1]]]
+            position = hit.end()
+        return "".join(pieces) + phrase[position:]
 
     return replace(
         brief,
-        name=renamed(brief.name),
-        occupation=renamed(brief.occupation),
-        place=renamed(brief.place),
-        meets=renamed(brief.meets),
+        name=brief.name and renamed(brief.name),
+        occupation=brief.occupation and renamed(brief.occupation),
+        place=brief.place and renamed(brief.place),
+        meets=brief.meets and renamed(brief.meets),
+        keywords=tuple(map(renamed, brief.keywords)),
     )
+
+
+def _before(text: str, new: str) -> str:
+    """``text`` with the article at its end, if there is one, as it goes before ``new``."""
+    article = re.search(r"\b([Aa])n? $", text) if new[0].islower() else None
+    return text[: article.start()] + article[1] + indefinite(new)[1 : -len(new)] if article else text
+
+
+def find_names(brief: Brief) -> tuple[Slot, ...]:
+    """The names in a brief's name and in that of whom its protagonist meets, as slots that stand nowhere."""
+    found: dict[str, str] = {}
+    for phrase in (brief.name or "", (brief.meets or "").partition(",")[0]):
+        said = [word for word in re.findall(r"[^\W\d_][\w'’\-]*", phrase) if word[0].isupper()]
+        said = [
+            word
+            for word in said
+            if word.casefold() not in words("honorifics") and not is_ordinary(word.casefold())
+        ]
+        for at, word in enumerate(said):
+            surname = at == len(said) - 1 and at > 0
+            found.setdefault(word, "surnames" if surname else f"given_{gender_of(word, '')}")
+    return tuple(Slot(word, kind, ()) for word, kind in found.items())
 
 
 def gender_of(name: str, text: str) -> str:
-    """ "f" or "m": by the lists where they are of one mind, else by the pronouns of the sentences that have the name."""
-    low = name.casefold()
-    listed = [g for g in "fm" if low in words(f"given_{g}")]
-    if len(listed) == 1:
-        return listed[0]
-    near = (
-        " ".join(re.findall(rf"[^.!?]*\b{re.escape(name)}\b[^.!?]*[.!?][^.!?]*", text)[:20]).lower().split()
-    )
-    counted = Counter(near)
-    women = counted["she"] + counted["her"] + counted["hers"]
-    return "f" if women > counted["he"] + counted["his"] + counted["him"] else "m"
+    """ "f" or "m": by the pronouns of the sentences that have the name where these are clear, else by the lists, for a double name by
+    its first part that is listed, else by what there is of pronouns."""
+    near = " ".join(re.findall(rf"[^.!?]*\b{re.escape(name)}\b[^.!?]*[.!?][^.!?]*", text)[:20])
+    counted = Counter(re.findall(r"[a-z]+", near.lower()))
+    women = sum(counted[word] for word in ("she", "her", "hers", "herself"))
+    men = sum(counted[word] for word in ("he", "his", "him", "himself"))
+    if min(women, men) == 0 and max(women, men) >= CLEAR:
+        return "f" if women else "m"
+    for part in (name, *name.split("-")):
+        listed = [g for g in "fm" if part.casefold() in words(f"given_{g}")]
+        if len(listed) == 1:
+            return listed[0]
+    return "f" if women > men else "m"
 
 
 def _kind(person: Person, at: int, text: str) -> str:

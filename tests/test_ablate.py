@@ -129,3 +129,21 @@ def test_all_variants_are_settings_that_exist() -> None:
 def test_an_unknown_variant_is_named(capsys: pytest.CaptureFixture[str], corpora: list[Path]) -> None:
     assert main(["ablate", "configs/tiny.yaml", str(corpora[0]), "--only", "magic"]) == 2
     assert "no variant is called magic; there are plain" in capsys.readouterr().err
+
+
+def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
+    tiny: Make, corpora: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ValueError, match="hold_out: false leaves nothing to compare"):
+        ablate(tiny(hold_out=False, steps=1), corpora)
+    with pytest.raises(ValueError, match="--texts must be 2 or more"):
+        ablate(tiny(), corpora, texts=1)
+    with pytest.raises(ValueError, match="two corpora are called one"):
+        ablate(tiny(), [corpora[0], tmp_path / "other" / "one"])
+    for path in list(corpora[1].iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(ValueError, match="two has one text; give two or more"):
+        ablate(tiny(), corpora)
+    assert not list((tmp_path / "runs").rglob("folds.json"))
+    assert main(["ablate", "configs/tiny.yaml", str(corpora[0]), "--set", "learning_rate=1e-5"]) == 2
+    assert "--set learning_rate: each variant has its own" in capsys.readouterr().err

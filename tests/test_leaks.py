@@ -33,3 +33,15 @@ def test_every_sample_of_a_run_carries_its_leaks() -> None:
     sample = Sample("Colette and Nadia drank tea.", Brief(), 0, 0, True, 6)
     assert measured(sample, CopyIndex(texts), names_in(texts)).scores["leaked_names"] == ["Colette"]
     assert "leaked_names" not in measured(sample, None).scores
+
+
+def test_apostrophes_and_capitals_hide_no_name() -> None:
+    names = {"O’Brien", "Moreau", "Ada"}
+    assert leaked_names("Then O'Brien came. MOREAU left, and Ada’s hat.", names) == [
+        "O’Brien",
+        "Moreau",
+        "Ada",
+    ]
+    assert leaked_names("Ada's hat.", names, Brief(place="Ada’s café")) == []
+    assert leaked_names("She said moreau in low letters.", names) == []
+    assert leaked_names("Then Moreau came.", names, own="Moreau is my cat") == []

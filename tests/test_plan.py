@@ -190,4 +190,24 @@ def test_any_subset_of_a_brief_is_shown_and_nothing_else() -> None:
     )
     found = [some_fields(brief, random.Random(seed)).to_dict() for seed in range(300)]
     assert all(value == brief.to_dict()[key] for fields in found for key, value in fields.items())
-    assert {len(fields) for fields in found} == set(range(7))
+    assert {len(fields) for fields in found} == set(range(1, 7))
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_every_text_stands_behind_its_brief_in_turn(share: float) -> None:
+    made = plan(briefs=share, batch_size=4)
+    rows = made.rows(12)
+    for document in range(4):
+        behind = [row["labels"][1] == IGNORE for row in rows if row["document"] == document]
+        assert len(behind) == 12
+        assert sum(behind) == 12 * share
+        assert all(sum(behind[i : i + 4]) == 4 * share for i in range(9))
+
+
+def test_a_surname_that_the_story_leaves_out_is_not_shown_in_its_brief() -> None:
+    text = "Ada sat by the window of the bakery. Ada smiled, and she said nothing. Then Ada left."
+    original = Original("a", text, brief=Brief(name="Ada Moreau", keywords=("Moreau", "window")))
+    made = plan([original], briefs=1.0, refill_names=True, batch_size=1)
+    shown = " ".join(TOKENIZER.decode(row["input_ids"]) for row in made.rows(12))
+    assert "Moreau" not in shown and "Ada" not in shown
+    assert "name:" in shown and "window" in shown

@@ -12,7 +12,7 @@ from data.brief import Brief, read_vignettes
 from data.detect import people
 from data.lists import entries, words
 from data.originals import load_originals
-from data.slots import fill, find_scene, find_slots, gender_of, relatives, rename
+from data.slots import fill, find_names, find_scene, find_slots, gender_of, relatives, rename
 from tests.small import NOIR, PLAYS, ROOT, SEEDS
 
 VIGNETTES = read_vignettes(ROOT / "tests" / "vignettes")
@@ -94,7 +94,7 @@ def test_a_brief_follows_its_text() -> None:
     renamed = rename(brief, mapping)
     assert renamed.name == f"{mapping['Ada']} {mapping['Moreau']}" and renamed.name in found
     assert renamed.meets == f"{mapping['Colette']}, a baker"
-    assert (renamed.occupation, renamed.keywords, renamed.length) == ("baker", ("Ada",), 11)
+    assert (renamed.occupation, renamed.keywords, renamed.length) == ("baker", (mapping["Ada"],), 11)
     assert rename(Brief(length=9), {}) == Brief(length=9)
 
 
@@ -138,6 +138,41 @@ def test_a_scene_gets_another_trade_town_and_street_and_the_article_fits() -> No
         )
         assert found == re.sub(r"\bbaker\b", work, expected)
         assert "a town of bakers" in found and "Rue" in found and "the small café" in found
+
+
+def test_double_names_and_families_are_filled_whole() -> None:
+    text = "Jean-Pierre Dupont met the Harts. Lizzie Hart smiled. His brother Jean laughed, and Jean-Pierre Dupont sat. Lizzie Hart left."
+    found, mapping = filled(text)
+    assert not re.search(r"Jean|Pierre|Dupont|Hart|Lizzie", found), found
+    assert f"met the {mapping['Hart']}s." in found
+    assert found.count(mapping["Jean-Pierre"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "gender"),
+    [
+        ("Zyra", "Zyra took it with her. Zyra, they said, was herself. Zyra said she'd go.", "f"),
+        ("Andrea", "Andrea said he was late. He sat, and Andrea took off his hat. Andrea knew himself.", "m"),
+        ("Marie-Claire", "Marie-Claire sat.", "f"),
+        ("Jean-Luc", "Jean-Luc sat.", "m"),
+        ("Colette", "Colette saw him. Colette took his hat.", "f"),
+    ],
+)
+def test_a_gender_is_that_of_clear_pronouns_or_of_the_name(name: str, text: str, gender: str) -> None:
+    assert gender_of(name, text) == gender
+
+
+def test_names_of_a_brief_that_its_text_leaves_out_are_slots_too() -> None:
+    brief = Brief(name="Ada Moreau", meets="Mrs. Colette Rey, a baker", keywords=("Moreau", "rain"))
+    assert [(slot.word, slot.kind, slot.spans) for slot in find_names(brief)] == [
+        ("Ada", "given_f", ()),
+        ("Moreau", "surnames", ()),
+        ("Colette", "given_f", ()),
+        ("Rey", "surnames", ()),
+    ]
+    assert rename(brief, {"Moreau": "Holm", "baker": "innkeeper"}) == Brief(
+        name="Ada Holm", meets="Mrs. Colette Rey, an innkeeper", keywords=("Holm", "rain")
+    )
 
 
 def test_a_brief_follows_its_scene() -> None:

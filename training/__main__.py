@@ -145,7 +145,10 @@ def _ablate(options: argparse.Namespace) -> None:
             f"no variant is called {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}"
         )
     variants = {name: VARIANTS[name] for name in options.only or VARIANTS}
-    config = load_config(options.config, dict(parse_override(item) for item in options.set))
+    overrides = dict(parse_override(item) for item in options.set)
+    if fixed := sorted({key for settings in variants.values() for key in settings} & set(overrides)):
+        raise ValueError(f"--set {fixed[0]}: each variant has its own; choose variants with --only")
+    config = load_config(options.config, overrides)
     print(table(ablate(config, options.corpora, variants, texts=options.texts, progress=True)))
 
 

@@ -90,6 +90,13 @@ def ablate(
     A corpus is whatever `data.load_originals` reads, or a file of vignettes behind their briefs; its first ``texts`` are used.
     Finished runs are not made again. Runs of a small model on a CPU go side by side, a core for each.
     """
+    if not config.hold_out:
+        raise ValueError("hold_out: false leaves nothing to compare variants by; set hold_out: true")
+    if texts is not None and texts < 2:
+        raise ValueError(f"--texts must be 2 or more, so that one can be held out; found {texts}")
+    stems = [corpus.stem for corpus in corpora]
+    if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
+        raise ValueError(f"two corpora are called {', '.join(twice)}, and so would their runs be: rename one")
     folder = Path(config.output_dir) / "ablate"
     folder.mkdir(parents=True, exist_ok=True)
     sources = [_few(corpus, folder, texts) for corpus in corpora]
@@ -131,6 +138,8 @@ def _few(corpus: Path, folder: Path, texts: int | None) -> Path:
         ]
     else:
         found = load_originals(corpus)
+    if len(found) < 2:
+        raise ValueError(f"{corpus} has one text; give two or more, so that one can be held out")
     target = folder / f"{corpus.stem}.jsonl"
     atomic.write_jsonl(
         target,

@@ -52,7 +52,8 @@ class TrainConfig:
     """Updates of the final model; null lets the held-out curves choose, and needs hold_out."""
 
     max_steps: int | None = None
-    """Updates of each fold, the most that can be chosen; null: as many as show every original three times, 10 to 120."""
+    """Updates of each fold, the most that can be chosen; null: as many as show every original three times, those longer than the context in
+    part, 10 to 120."""
 
     eval_every: int | None = None
     """Updates between two points of the held-out curves; steps are chosen among these points. Null: a fifth of max_steps."""
@@ -127,7 +128,7 @@ class TrainConfig:
     samples: int = 8
     """Texts drawn from the final model for the report, and as many from the base for the floor."""
 
-    best_of: int = 4
+    best_of: int = 3
     """Candidates for each of as many texts again, of which one is chosen to be shown (`inference.choosing`); 1: nothing is chosen."""
 
     samples_per_fold: int = 2

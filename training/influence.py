@@ -1,13 +1,13 @@
 """What each original alone teaches about each other: which texts belong together, and which stands apart.
 
 The base is tuned for a few updates on one original and the others are measured, in turn. That is the effect of adding a text to
-none; what leaving it out of all would do needs a tuning for every pair of texts, and says the same to first order. Measures with
+none, a cheaper stand-in for what leaving it out of all would do, which needs a tuning for every pair of texts. Measures with
 what it is given; chooses nothing.
 """
 
 from collections.abc import Callable, Sequence
 
-UPDATES = 4
+UPDATES = 2
 """Of each tuning on one text: few, since what is wanted is the direction, and a single text is soon learned by heart."""
 
 MOST = 12

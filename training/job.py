@@ -136,10 +136,10 @@ def _begin(config: TrainConfig, existing: str, report: bool, progress: bool) -> 
         raise ValueError(
             f"context: this base sees at most {base.context()} tokens at once, found {config.context}; leave it out, or lower it"
         )
-    if processes.spread() and (config.lora_rank or config.interpolation < 1):
+    if processes.spread() and (config.lora_rank or config.interpolation < 1 or config.layer_decay < 1):
         raise ValueError(
-            "lora_rank, interpolation: neither goes with weights that are spread over processes (FSDP); use "
-            "configs/accelerate/ddp.yaml, or set lora_rank: 0 and interpolation: 1"
+            "lora_rank, interpolation, layer_decay: none goes with weights that are spread over processes (FSDP); use "
+            "configs/accelerate/ddp.yaml, or set lora_rank: 0, interpolation: 1 and layer_decay: 1"
         )
     return _Begun(originals, base, _work_folder(target, stamp, existing, progress))
 
@@ -233,7 +233,9 @@ class _Job:
             ],
         )
         curves = self._measure(plan, tokenizer, context)
-        taught = self._influence(tokenizer, context) if 1 < len(plan) <= influence.MOST else None
+        taught = (
+            self._influence(tokenizer, context) if plan and len(self.originals) <= influence.MOST else None
+        )
         choice = choose_steps(curves) if curves else None
         # A single original has no curve to choose by: the horizon is all there is.
         steps = config.steps if config.steps is not None else choice.steps if choice else self.horizon
@@ -406,13 +408,18 @@ class _Job:
         if (kept := self.kept.influence()) is not None:
             return kept
         texts = [original.text for original in self.originals]
+        # Of one text alone, at the rate from the first update on, and all the way.
+        alone_config = dataclasses.replace(self.config, replay=0, warmup_steps=0, interpolation=1.0)
         with self._bar(len(texts) * influence.UPDATES, "each alone") as bar:
 
             def measure(alone: int | None) -> list[float]:
                 shown = [] if alone is None else [self.originals[alone]]
                 model = (
                     self._finetune(
-                        f"alone-{alone}", self._of(shown, tokenizer, context), influence.UPDATES, bar
+                        f"alone-{alone}",
+                        Plan(shown, tokenizer, context, alone_config),
+                        influence.UPDATES,
+                        bar,
                     )
                     if shown
                     else load_weights(self.base)
@@ -547,5 +554,5 @@ class _Job:
         """As `_say`, for what somebody who asked for no progress should hear too."""
         if self.progress:
             tqdm.write(line)
-        else:
+        elif processes.is_first():
             warnings.warn(line, stacklevel=2)

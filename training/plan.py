@@ -6,6 +6,7 @@ would have had. Knows no model; `training.finetune` trains what is planned here.
 """
 
 import hashlib
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from data.brief import Brief, read_vignettes
 from data.dataset import IGNORE, Block, blocks, special_ids, to_dataset
 from data.detect import detect_brief, people
 from data.originals import Original
-from data.slots import Slot, fill, find_scene, find_slots, rename
+from data.slots import Slot, fill, find_names, find_scene, find_slots, rename
 from training import processes
 from training.config import TrainConfig
 
@@ -78,12 +79,16 @@ class Plan:
     def _document(self, original: Original, epoch: int) -> list[Block]:
         """One original as an epoch shows it."""
         rng = self._rng(original.sha256, epoch)
-        brief = _brief(original) if rng.random() < self.config.briefs else None
+        # In turn, from a drawn beginning: half of the epochs are every other one, for each text.
+        share, begin = self.config.briefs, self._rng(f"{original.sha256} briefs", 0).random()
+        behind = math.floor((epoch + 1) * share + begin) > math.floor(epoch * share + begin)
+        brief = _brief(original) if behind else None
         text = original.text
-        slots = (
-            *(_slots(text) if self.config.refill_names else ()),
-            *(_scene(text) if self.config.refill_scenes else ()),
-        )
+        slots: tuple[Slot, ...] = ()
+        if self.config.refill_names:
+            slots = (*_slots(text), *_unsaid(_brief(original), text))
+        if self.config.refill_scenes:
+            slots += tuple(slot for slot in _scene(text) if slot.word not in {known.word for known in slots})
         if slots:
             text, mapping = fill(text, slots, rng, self._names)
             brief = brief and rename(brief, mapping)
@@ -113,17 +118,21 @@ class Plan:
         """All names of the originals: none is given to anybody."""
         return frozenset(
             word for original in self.originals for name in people(original.text) for word in name.split()
-        )
+        ) | {slot.word for original in self.originals for slot in _unsaid(_brief(original), original.text)}
 
     def _rng(self, what: str, epoch: int) -> random.Random:
         return random.Random(f"{self.config.seed}:{what}:{epoch}")
 
 
 def some_fields(brief: Brief, rng: random.Random) -> Brief:
-    """A random choice of the fields, so that any subset is understood; all of them in a third of the cases."""
+    """A random choice of the fields, one at least, so that any subset is understood; all of them in a third of the cases."""
     fields = brief.to_dict()
     share = rng.choice((0.4, 0.7, 1.0))
-    return Brief.from_dict({key: value for key, value in fields.items() if rng.random() < share})
+    kept = {key: value for key, value in fields.items() if rng.random() < share}
+    if fields and not kept:
+        key = rng.choice(list(fields))
+        kept = {key: fields[key]}
+    return Brief.from_dict(kept)
 
 
 def goldfish(block: Block, one_in: int) -> Block:
@@ -149,6 +158,13 @@ def _hash(ids: Sequence[int]) -> int:
 @cache
 def _slots(text: str) -> tuple[Slot, ...]:
     return find_slots(text)
+
+
+@cache
+def _unsaid(brief: Brief, text: str) -> tuple[Slot, ...]:
+    """Slots for the names that a brief has and its text has not: a surname that the story leaves out."""
+    known = {slot.word for slot in _slots(text)}
+    return tuple(slot for slot in find_names(brief) if slot.word not in known)
 
 
 @cache

@@ -181,7 +181,10 @@ class SaveInTime(TrainerCallback):
     ) -> None:
         if processes.anyone(self.asked()):
             control.should_save = control.should_training_stop = True
-        elif time.monotonic() - self.last >= self.seconds and state.global_step < state.max_steps:
+        elif (
+            processes.agree(time.monotonic() - self.last >= self.seconds)
+            and state.global_step < state.max_steps
+        ):
             control.should_save = True
             self.last = time.monotonic()
 
