@@ -450,7 +450,8 @@ def test_briefs_are_read_from_a_file(
     ]
     assert inference_main([*command, "--format", "json"]) == 0
     lines = capsys.readouterr().out.rstrip("\n").split("\n")
-    assert [json.loads(line)["brief"] for line in lines] == expected
+    for line, fields in zip(lines, expected, strict=True):  # what they leave out is drawn
+        assert json.loads(line)["brief"].items() >= fields.items()
 
 
 def test_a_report_can_be_written_again(
