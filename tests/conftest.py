@@ -5,6 +5,7 @@ A try to reach another machine fails as it would unplugged, and fails the test.
 
 import gc
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,6 +44,14 @@ def _frozen() -> None:
     """The Trainer collects garbage after each of its many tunings here; what the imports left is none and costs most."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> Iterator[None]:
+    """A shell that starts something in the background has it ignore Ctrl-C; what is tested here must not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

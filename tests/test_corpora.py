@@ -98,6 +98,7 @@ def test_the_names_of_the_samples_briefs_are_none_of_the_originals(tiny_run: Pat
     assert not [name for name in names if any(words(name) & taken for taken in texts.values())]
 
 
+@pytest.mark.slow
 def test_verse_keeps_its_lines_the_whole_way(tiny: Callable[..., TrainConfig]) -> None:
     run = train(tiny(originals=str(VERSE), name="verse", samples_per_fold=0, max_steps=1), report=True)
     kept = Run.open(run).originals

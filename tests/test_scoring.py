@@ -72,6 +72,7 @@ def test_each_held_out_original_stands_above_every_contrast_text(held_out: list[
         assert floor.verdict < 0.5
 
 
+@pytest.mark.slow
 def test_shuffled_words_are_below_the_genuine_text_and_the_base_finds_them_broken() -> None:
     base = load("embedded", dtype="float32")
     for i in range(4):
