@@ -141,7 +141,7 @@ def test_make_run_does_it_for_anybodys_texts(corpus: Path, tmp_path: Path) -> No
     assert f"report: {run.path / 'report.html'}" in done.stdout
     assert (run.path / "report.html").exists()
     drawn = rows(run.path)
-    assert {row["set"] for row in drawn} == {"final", "base", "control"}
+    assert {row["set"] for row in drawn} == {"final", "chosen", "base", "control"}
     assert not any(PARIS.search(" ".join(map(str, row["brief"].values()))) for row in drawn)
 
 
