@@ -82,7 +82,7 @@ def generate(
     """
     settings = _Settings(
         best_of=best_of, seed=seed, strict=strict, temperature=temperature, top_p=top_p, min_p=min_p,
-        max_new_tokens=max_new_tokens, guard=guard, allow=tuple(allow), batch_size=batch_size,
+        max_new_tokens=max_new_tokens, guard=guard, allow=allow, batch_size=batch_size,
     )  # fmt: skip
     drawing = _Drawing(load(source, dtype=dtype), originals, opening, settings)
     briefs = drawing.briefs(brief, fields, n)
@@ -138,7 +138,7 @@ def stream(
     """The text of ``generate(source, n=1, ...)`` in pieces as they are drawn, ``opening`` first."""
     settings = _Settings(
         seed=seed, temperature=temperature, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, guard=guard,
-        allow=tuple(allow),
+        allow=allow,
     )  # fmt: skip
     drawing = _Drawing(load(source, dtype=dtype), originals, opening, settings)
     found = drawing.briefs(brief, fields, 1)

@@ -180,8 +180,12 @@ def test_what_the_user_wrote_or_allows_is_not_held_against_a_text(tiny: Checkpoi
     assert own.scores["leaked_names"] == []
     assert own.scores["longest_copied_span"] == 7
     assert str(own.remark).startswith("did not end")
-    (allowed,) = generate(tiny, allow="Colette", **options)
-    assert "whom nobody" not in str(allowed.remark)
+    long = {**options, "max_new_tokens": 40, "temperature": 0.0, "guard": 1}
+    looped = chain({"": {"C": 1}, "C": {"o": 1}, "o": {" ": 1}, " ": {"C": 1}})  # "Co Co Co ..."
+    copied = {**long, "brief": Brief(), "originals": ["Co Co Co Co said the hen, and we said Co."]}
+    assert "Co Co" not in generate(looped, **copied)[0].text
+    for allow in ("Co", ["Co"]):
+        assert "Co Co Co Co" in generate(looped, allow=allow, **copied)[0].text
 
 
 def test_an_opening_is_continued_and_part_of_the_text(coin: Checkpoint) -> None:
