@@ -4,6 +4,7 @@ All run the same job on the same rows and come to the same decisions; the first 
 machines are sure to compute alike is agreed on. Starts no process.
 """
 
+import atexit
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,7 +29,11 @@ def join(on_cpu: bool) -> None:
     if count() > 1:
         from accelerate import PartialState
 
-        PartialState(cpu=on_cpu)
+        state = PartialState(cpu=on_cpu)
+        if on_cpu:
+            # Gloo's threads may still hold tensors when the interpreter goes, which aborts an otherwise finished process. Cards
+            # are left to themselves: there the leaving waits for the others, and after an error they may never come.
+            atexit.register(state.destroy_process_group)
 
 
 def agree(value: T) -> T:
