@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from data.brief import FIELDS
+from data.brief import FIELDS, Brief
 from data.command import command
 from inference.exports import FORMATS, export, format_of
 
@@ -183,8 +183,6 @@ def _brief(options: argparse.Namespace) -> Any:
         raise ValueError(
             f"{path} must hold the fields of a brief, or a list of such; found {type(found).__name__}"
         )
-    from data.brief import Brief
-
     # Checked, and with nothing in them that YAML knows and JSON does not.
     return [Brief.from_dict(b) for b in found] if isinstance(found, list) else Brief.from_dict(found) or None
 

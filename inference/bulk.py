@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from data import atomic
-from inference.sample import Sample
 from inference.sampling import generate_parts
 
 PART = 32
@@ -43,9 +42,8 @@ def generate_to(
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(partial, "".join(line + "\n" for line in [json.dumps({"seed": seed}), *rows]))
     for samples in parts:
-        both: list[Sample] = sorted([*samples, *samples.refused], key=lambda sample: sample.index)
         done += PART
-        lines = [json.dumps(sample.to_dict(), ensure_ascii=False) for sample in both]
+        lines = [json.dumps(sample.to_dict(), ensure_ascii=False) for sample in samples.candidates]
         with partial.open("a", encoding="utf-8", newline="\n") as file:
             file.write("".join(line + "\n" for line in [*lines, json.dumps({"done": done})]))
     written = _texts(partial.read_text("utf-8").split("\n")[1:])

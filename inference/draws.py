@@ -84,7 +84,7 @@ def draw_samples(run: Run, *, folds_only: bool = False, progress: bool = False) 
         leave=False,
     ) as bar:
         for one, samples in zip(sets, _draw(sets, settings, _workers(run, sets, settings)), strict=True):
-            drawn[one.name] = sorted([*samples, *samples.refused], key=lambda sample: sample.index)
+            drawn[one.name] = samples.candidates
             bar.update(len(drawn[one.name]))
     seconds = round((time.perf_counter() - started) / sum(map(len, drawn.values())), 3)
     rows = []

@@ -71,6 +71,11 @@ class Samples(list[Sample]):
         super().__init__(samples)
         self.refused = tuple(refused)
 
+    @property
+    def candidates(self) -> list[Sample]:
+        """All that were drawn, chosen or not, in the order of drawing."""
+        return sorted([*self, *self.refused], key=lambda sample: sample.index)
+
     def __str__(self) -> str:
         return "\n\n* * *\n\n".join(sample.text for sample in self)
 

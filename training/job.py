@@ -319,10 +319,7 @@ class _Job:
 
     def _plan(self, fold: Fold, tokenizer: Any, context: int) -> Plan:
         """What a fold's tuning sees: all originals but those it holds out."""
-        return self._of([self.originals[i] for i in fold.train], tokenizer, context)
-
-    def _of(self, texts: Sequence[Original], tokenizer: Any, context: int) -> Plan:
-        return Plan(texts, tokenizer, context, self.config)
+        return Plan([self.originals[i] for i in fold.train], tokenizer, context, self.config)
 
     def _finetune(
         self, label: str, plan: Plan, steps: int, bar: "tqdm[Any]", look: Look | None = None
@@ -484,7 +481,7 @@ class _Job:
     ) -> None:
         if not processes.agree(self.kept.model(folder)):
             with self._bar(steps, label) as bar:
-                model = self._finetune(label, self._of(texts, tokenizer, context), steps, bar)
+                model = self._finetune(label, Plan(texts, tokenizer, context, self.config), steps, bar)
             self._save(model, tokenizer, folder)
         self.kept.clear(label)
 

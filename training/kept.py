@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import PreTrainedModel
 
@@ -18,6 +18,8 @@ from data import atomic
 from data.bases import Base
 from inference.checkpoints import load_weights
 from training.choosing import Curve
+
+T = TypeVar("T")
 
 _SECONDS, _WEIGHTS, _CURVE, _INFLUENCE = "seconds", "weights.json", "curve.json", "influence.json"
 
@@ -48,38 +50,27 @@ class Kept:
 
     def curve(self, index: int) -> Curve | None:
         """The curve of a fold as far as it was measured."""
-        try:
-            kept = json.loads((self.fold(index) / _CURVE).read_text("utf-8"))
-            if kept.pop("sha256") != _digest(kept) or not kept["points"]:
+
+        def parsed(kept: dict[str, Any]) -> Curve:
+            if not kept["points"]:
                 raise ValueError
             return Curve.from_dict(kept)
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            self.say(f"{_CURVE} of fold {index} is damaged: the fold is measured again")
-            return None
+
+        said = f"{_CURVE} of fold {index} is damaged: the fold is measured again"
+        return self._sealed(self.fold(index) / _CURVE, parsed, said)
 
     def measured(self, curve: Curve) -> None:
         """Note a fold's curve as far as it is."""
-        content = curve.to_dict()
-        atomic.write_json(self.fold(curve.index) / _CURVE, {**content, "sha256": _digest(content)})
+        _seal(self.fold(curve.index) / _CURVE, curve.to_dict())
 
     def influence(self) -> list[list[float]] | None:
         """What was found of the originals' influence on each other."""
-        try:
-            kept = json.loads((self.work / _INFLUENCE).read_text("utf-8"))
-            if kept["sha256"] != _digest(kept["influence"]):
-                raise ValueError
-            return list(kept["influence"])
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError):
-            self.say(f"{_INFLUENCE} is damaged: it is measured again")
-            return None
+        said = f"{_INFLUENCE} is damaged: it is measured again"
+        return self._sealed(self.work / _INFLUENCE, lambda kept: list(kept["influence"]), said)
 
     def influenced(self, found: list[list[float]]) -> None:
         """Note it."""
-        atomic.write_json(self.work / _INFLUENCE, {"influence": found, "sha256": _digest(found)})
+        _seal(self.work / _INFLUENCE, {"influence": found})
 
     def model(self, folder: Path, instead: str = "they are tuned again") -> bool:
         """Whether the model in ``folder`` was finished, and its weights are what they were."""
@@ -142,9 +133,26 @@ class Kept:
             (self.work / _WEIGHTS).unlink()
             return {}
 
+    def _sealed(self, file: Path, parsed: Callable[[dict[str, Any]], T], damaged: str) -> T | None:
+        """What `_seal` wrote, ``parsed``; None where there is nothing, and where it is not whole, which ``damaged`` then says."""
+        try:
+            kept = json.loads(file.read_text("utf-8"))
+            if kept.pop("sha256") != _digest(kept):
+                raise ValueError
+            return parsed(kept)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.say(damaged)
+            return None
+
     def _name(self, folder: Path) -> str:
         return str(folder.relative_to(self.work))
 
 
-def _digest(content: Any) -> str:
+def _seal(file: Path, content: dict[str, Any]) -> None:
+    atomic.write_json(file, {**content, "sha256": _digest(content)})
+
+
+def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -45,7 +45,7 @@ def ours(checkpoint: Checkpoint, n: int, tokens: int, texts: list[str], best_of:
         max_new_tokens=tokens,
         originals=texts,
     )
-    return sum(sample.tokens for sample in [*drawn, *drawn.refused])
+    return sum(sample.tokens for sample in drawn.candidates)
 
 
 def plain(checkpoint: Checkpoint, n: int, tokens: int) -> int:
