@@ -35,8 +35,9 @@ run: $(installed) ## fine-tune, sample, score, report into runs/: [SEEDS=folder]
 	if [ -n "$$NAME" ]; then set -- "$$@" --name "$$NAME"; fi; \
 	exec $(python) -m training "$$@" $(ARGS)
 
+# As many at once as there are cores; the models are too small for one test to use more than one.
 test: $(installed) ## run the fast tests: [ARGS="-k name"]
-	$(python) -m pytest $(ARGS)
+	$(python) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 slow: $(installed) ## run the slow tests
 	$(python) -m pytest -m slow $(ARGS)
