@@ -5,6 +5,7 @@ leaves). Finds edited copies, not paraphrases.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from rapidfuzz import fuzz
@@ -18,18 +19,24 @@ NEAR = 70.0
 """Least alignment (0..100) of a near copy. Every eighth word changed leaves about 87; independent texts of one genre stay under 60."""
 
 
+@lru_cache(maxsize=4)
+def _prepared(references: tuple[str, ...]) -> list[tuple[list[str], set[tuple[str, str]]]]:
+    """The words of each, and the pairs of neighbours."""
+    originals = [[word.text for word in words(reference)] for reference in references]
+    return [(original, set(pairwise(original))) for original in originals]
+
+
 def near_copied(text: str, references: Sequence[str]) -> float:
     """Share (0..1) of the words of ``text`` that lie in windows near to a passage of a reference; 0 for under 20 words."""
     own = [word.text for word in words(text)]
     if len(own) < WINDOW:
         return 0.0
-    originals = [[word.text for word in words(reference)] for reference in references]
-    pairs = [set(pairwise(o)) for o in originals]
+    originals = _prepared(tuple(references))
     covered = [False] * len(own)
     for start in [*range(0, len(own) - WINDOW, STRIDE), len(own) - WINDOW]:
         window = own[start : start + WINDOW]
         bigrams = set(pairwise(window))
-        for original, known in zip(originals, pairs, strict=True):
+        for original, known in originals:
             # Nothing near has fewer than three pairs of words in common: most originals need no alignment.
             if len(bigrams & known) >= 3 and fuzz.partial_ratio(window, original) >= NEAR:
                 covered[start : start + WINDOW] = [True] * WINDOW

@@ -26,7 +26,7 @@ from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 __all__ = [
@@ -95,8 +95,10 @@ def words(text: str) -> list[Word]:
     return [Word(folded(hit[0]), hit.start(), hit.end()) for hit in _pattern().finditer(text)]
 
 
-def _tokens(text: str) -> list[str]:
-    return [word.text for word in words(text)]
+@lru_cache(maxsize=1024)
+def _tokens(text: str) -> tuple[str, ...]:
+    """The words alone, kept: each original is indexed anew for every set of others that it is measured with."""
+    return tuple(word.text for word in words(text))
 
 
 def _ngrams(tokens: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
@@ -199,13 +201,21 @@ class CopyIndex:
         self._documents = [_tokens(text) for text in texts]
         self._ngrams: dict[int, list[set[tuple[str, ...]]]] = {}
         self._holders: dict[int, Counter[tuple[str, ...]]] = {}
-        self._document_of: list[int] = []
-        self._automaton = _SuffixAutomaton()
+
+    @cached_property
+    def _automaton(self) -> _SuffixAutomaton:
+        """Of all documents, each ended by its number; made for the first question about runs, since it is most of the work."""
+        automaton = _SuffixAutomaton()
         for number, document in enumerate(self._documents):
-            self._document_of += [number] * (len(document) + 1)
             for word in document:
-                self._automaton.feed(word)
-            self._automaton.feed(number)
+                automaton.feed(word)
+            automaton.feed(number)
+        return automaton
+
+    @cached_property
+    def _document_of(self) -> list[int]:
+        """The document of each symbol that the automaton was fed."""
+        return [number for number, document in enumerate(self._documents) for _ in range(len(document) + 1)]
 
     def start(self) -> Run:
         """The run of a text of which nothing is written yet."""
@@ -283,6 +293,12 @@ class CopyIndex:
         once = sum(count == 1 for count in found) / len(self.names) if equal and len(self.names) > 1 else 0
         return (new + once) / len(found) if found else math.nan
 
+    def own_novelty(self, position: int, n: int = 4) -> float:
+        """`ngram_novelty` of the original at ``position`` against the others; NaN where it has fewer than n words."""
+        holders = self._holder_counts(n)
+        found = [holders[ngram] for ngram in _ngrams(self._documents[position], n)]
+        return sum(count == 1 for count in found) / len(found) if found else math.nan
+
     def copied_share(self, text: str, min_words: int = 8) -> float:
         """Share (0..1) of the text's words that lie in copied spans of ``min_words`` words and more."""
         size = len(_tokens(text))
@@ -310,7 +326,14 @@ class CopyIndex:
         tied = [i for i, count in enumerate(shared) if count == max(shared)]
         if len(tied) == 1:
             return self.names[tied[0]]
-        return self.names[max(tied, key=lambda i: _automaton(self._documents[i]).longest(tokens))]
+        if max(shared):
+            return self.names[max(tied, key=lambda i: _automaton(self._documents[i]).longest(tokens))]
+        for n in (3, 2, 1):  # then these are all of them, and an automaton each would take long
+            types = set(_ngrams(tokens, n))
+            for i, document in enumerate(self._document_ngrams(n)):
+                if not types.isdisjoint(document):
+                    return self.names[i]
+        return self.names[0]
 
 
 def _automaton(document: Sequence[str]) -> _SuffixAutomaton:

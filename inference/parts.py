@@ -84,7 +84,7 @@ def distinctness(
     if len(bodies) < 2:
         return [None] * len(bodies)
     alone = len(scale.originals) < 2
-    others = contrast_texts()[::ZERO_EVERY] if alone else scale.originals
+    others = contrast_texts()[::ZERO_EVERY] if alone else scale.some
     n = min(len(others), len(bodies)) - 1
     near = _nearest(embedded(bodies), n)
     own = mean(_nearest(embedded(others), n))

@@ -416,7 +416,8 @@ def bands(originals: tuple[str, ...]) -> dict[str, tuple[float, float]]:
         "repetition": [repetition(originals[i]) for i in some],
     }
     if len(originals) > 1:
-        new = [CopyIndex([*originals[:i], *originals[i + 1 :]]).ngram_novelty(originals[i]) for i in some]
+        index = CopyIndex(originals)
+        new = [index.own_novelty(i) for i in some]
         values["novelty_4gram"] = [share for share in new if not math.isnan(share)] or [1.0]
     found = {key: (min(row), max(row)) for key, row in values.items()}
     return {**found, "longest_copied_span": (0.0, float(copy_limit(originals)))}

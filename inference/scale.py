@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.band import banded
+from inference.band import BAND_OF, banded
 from inference.delta import deltas
 from inference.imposters import style_votes
 from inference.near import near_copied
@@ -26,6 +26,9 @@ from inference.stylometry import contrast, contrast_texts, cosine
 
 EMBEDDED_AT_MOST = 200
 """References whose sentence embeddings are computed; each takes a tenth of a second on a CPU."""
+
+AT_ONCE = 10 * BAND_OF
+"""Originals from which those of the band are measured against all that are not of it: it is nearly all, and they are indexed once."""
 
 ZERO_EVERY = 5
 """Every so manieth contrast text makes the lower end of the scale; no control is tuned on one of these."""
@@ -46,8 +49,11 @@ class Scale:
     @lru_cache(maxsize=8)
     def _of(cls, originals: tuple[str, ...]) -> "Scale":
         n = len(originals)
-        if n > 1:
-            chosen = banded(n)
+        chosen = banded(n)
+        if n >= AT_ONCE:
+            others = [originals[i] for i in range(n) if i not in chosen]
+            rows = measure([originals[i] for i in chosen], others, equal=False)
+        elif n > 1:
             rows = [
                 measure([originals[i]], originals[:i] + originals[i + 1 :], equal=False)[0] for i in chosen
             ]
@@ -73,9 +79,14 @@ class Scale:
         return limit_of(self.band.get("longest_copied_span", []))
 
     @cached_property
+    def some(self) -> tuple[str, ...]:
+        """The originals, or those of them that `content` looks at."""
+        return tuple(_some(self.originals))
+
+    @cached_property
     def protagonists(self) -> tuple[str, ...]:
-        """Each original's protagonist, "" where none is found."""
-        return tuple(str(structure(text)["protagonist"]) for text in self.originals)
+        """The protagonist of each of ``some``, "" where none is found."""
+        return tuple(str(structure(text)["protagonist"]) for text in self.some)
 
 
 def _number(value: Any) -> bool:
@@ -104,8 +115,13 @@ def content(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
     A mean over references is the same as over every n-1 of them, so it needs no equal form. Of more than `EMBEDDED_AT_MOST` references
     as many stand in for all, the same ones whichever else are there.
     """
-    some = sorted(references, key=lambda text: sha256(text.encode()).digest())[:EMBEDDED_AT_MOST]
-    return (embedded(texts) @ embedded(some).T).mean(axis=1)
+    return (embedded(texts) @ embedded(_some(references)).T).mean(axis=1)
+
+
+def _some(references: Sequence[str]) -> Sequence[str]:
+    if len(references) <= EMBEDDED_AT_MOST:
+        return references
+    return sorted(references, key=lambda text: sha256(text.encode()).digest())[:EMBEDDED_AT_MOST]
 
 
 def manner(texts: Sequence[str], references: Sequence[str], *, equal: bool = True) -> dict[str, np.ndarray]:

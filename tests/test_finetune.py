@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 import training.finetune
@@ -19,7 +19,7 @@ from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
 from tests.small import NOIR
 from training import load_config
-from training.attention import fits
+from training.attention import blocked_attention, fits
 from training.config import TrainConfig
 from training.finetune import finetune, hardware, looks
 from training.plan import Plan
@@ -326,11 +326,30 @@ def test_the_fast_attention_is_for_plain_causal_models_on_a_cpu() -> None:
     assert fits(model, "cpu", torch.bfloat16)
     assert not fits(model, "cuda", torch.bfloat16)
     assert not fits(model, "cpu", torch.float32)
-    for change in ({"num_key_value_heads": 1}, {"attention_dropout": 0.1}, {"model_type": "gpt2"}):
+    for change in ({"use_sliding_window": True}, {"attention_dropout": 0.1}, {"model_type": "gpt2"}):
         with pytest.MonkeyPatch.context() as patch:
             for name, value in change.items():
                 patch.setattr(model.config, name, value, raising=False)
             assert not fits(model, "cpu", torch.bfloat16), change
+
+
+@pytest.mark.parametrize("shared", [1, 3])
+def test_the_fast_attention_is_torchs_own_forth_and_back(shared: int) -> None:
+    """Also where several queries share a head of keys and values, and where the last block is not full."""
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, heads, 150, 16) for heads in (6, 6 // shared, 6 // shared))
+    upstream = torch.randn(2, 150, 6, 16)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        leaves = [x.detach().clone().requires_grad_() for x in (query, key, value)]
+        if dtype == torch.bfloat16:
+            out = blocked_attention(torch.nn.Module(), *leaves)[0].float()
+        else:
+            out = scaled_dot_product_attention(*leaves, is_causal=True, enable_gqa=True).transpose(1, 2)
+        (out * upstream).sum().backward()
+        found.append([out.detach(), *(leaf.grad for leaf in leaves)])
+    for exact, fast in zip(*found, strict=True):
+        assert (exact - fast).norm() < 0.01 * exact.norm()
 
 
 # What is switched on

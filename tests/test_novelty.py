@@ -101,6 +101,15 @@ def test_novelty_of_a_text_too_short_to_judge_is_nan(text: str) -> None:
     assert math.isnan(CopyIndex([CAFE]).ngram_novelty(text))
 
 
+def test_what_an_original_has_of_its_own_is_its_novelty_against_the_others() -> None:
+    texts = ["a b c d e f g", "b c d e q r", "x a b c d e f", "a b"]
+    index = CopyIndex(texts)
+    for i, text in enumerate(texts[:3]):
+        others = CopyIndex([*texts[:i], *texts[i + 1 :]])
+        assert index.own_novelty(i) == others.ngram_novelty(text)
+    assert math.isnan(index.own_novelty(3))
+
+
 def test_no_span_crosses_from_one_original_into_the_next() -> None:
     index = CopyIndex(["one two three", "four five six"])
     assert [span.words for span in index.spans("one two three four five six", min_words=1)] == [3, 3]

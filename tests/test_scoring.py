@@ -117,6 +117,27 @@ def test_a_verdict_is_made_of_its_parts_and_the_card_of_its_texts(held_out: list
         )
 
 
+def test_of_very_many_originals_a_part_is_measured_against_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.band.BAND_OF", 5)
+    monkeypatch.setattr("inference.scale.EMBEDDED_AT_MOST", 4)
+    texts = tuple(contrast_texts()[:20])
+    each = Scale._of.__wrapped__(Scale, texts)  # not from what is remembered
+    monkeypatch.setattr("inference.scale.AT_ONCE", 20)
+    once = Scale._of.__wrapped__(Scale, texts)
+    rest = [text for i, text in enumerate(texts) if i % 4]
+    for i, text in enumerate(texts[::4]):
+        assert once.band["style"][i] == pytest.approx(style_votes([text], rest)["style"][0])
+        assert once.band["longest_copied_span"][i] == longest_shared(text, rest)
+        assert once.band["words"][i] == each.band["words"][i]
+    assert once.band.keys() == each.band.keys()
+    assert len(once.some) == len(once.protagonists) == 4 and set(once.some) < set(texts)
+
+
+def longest_shared(text: str, rest: list[str]) -> int:
+    found = CopyIndex(rest).longest(text)
+    return found.words if found else 0
+
+
 # Equal references
 
 

@@ -2,7 +2,7 @@
 
 torch's CPU kernel spends more time on a training step's attention than on all its matrices together; plain products of
 a block of queries with the keys before it are over twice as fast, and only the triangle that counts is worked out. Does
-not do padding masks, dropout, caches, windows or grouped keys: `fits` says which models need none of them.
+not do padding masks, dropout, caches or windows: `fits` says which models need none of them.
 """
 
 from collections.abc import Iterator
@@ -53,8 +53,11 @@ def _blocks(length: int) -> list[tuple[int, int]]:
 def blocked_attention(
     module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention function: (B, H, T, D) each to (B, T, H, D), causal, scaled by 1 / sqrt(D)."""
+    """transformers' attention function: (B, H, T, D), of keys and values a whole fraction of the H, to (B, T, H, D); causal,
+    scaled by 1 / sqrt(D)."""
     batch, heads, length, width = query.shape
+    if (queries := heads // key.shape[1]) > 1:  # that share a head of keys and values
+        key, value = (x.repeat_interleave(queries, dim=1) for x in (key, value))
     flat = (x.to(torch.bfloat16).reshape(batch * heads, length, width) for x in (query, key, value))
     with torch.autocast(query.device.type, enabled=False):
         out = _Causal.apply(*flat)
@@ -71,7 +74,6 @@ def fits(model: PreTrainedModel, device: str, dtype: torch.dtype) -> bool:
         device == "cpu"
         and dtype == torch.bfloat16
         and config.model_type in ("qwen3", "llama")
-        and config.num_key_value_heads == config.num_attention_heads
         and not config.attention_dropout
         and not getattr(config, "use_sliding_window", False)
     )

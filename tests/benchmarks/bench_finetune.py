@@ -128,7 +128,7 @@ def test_a_step_beside_the_plain_trainers(smollm2: str, capsys: pytest.CaptureFi
 
 def test_what_4_to_4000_texts_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Seconds of training and of the report, at the default configuration but for the updates of 400 and 4,000 texts, which are
-    those of 40: what an update costs does not depend on the number of texts, and all else that grows with it is in the figures."""
+    four a tuning: what an update costs does not depend on the number of texts, and all else that grows with it is in the figures."""
     pool = [
         path.read_text("utf-8")
         for path in sorted((ROOT / "tests" / "benchmarks" / "authors").glob("*/*.txt"))
@@ -142,7 +142,7 @@ def test_what_4_to_4000_texts_cost(tmp_path: Path, capsys: pytest.CaptureFixture
             (folder / f"{i:04}.txt").write_text(
                 f"This is the text that comes as number {i}.\n\n{pool[i % len(pool)]}", "utf-8"
             )
-        steps = [] if n < 400 else ["--set", "max_steps=30"]
+        steps = [] if n < 400 else ["--set", "max_steps=4"]
         measured = child(
             "import json, resource, runpy, sys; sys.argv = sys.argv[1:]\n"
             "try: runpy.run_module('training', run_name='__main__', alter_sys=True)\n"

@@ -6,11 +6,14 @@ SmolLM2-135M here is its shape with random weights; what a step costs does not d
 
 import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import GenerationConfig
@@ -97,3 +100,43 @@ def test_tokens_a_second(which: str, smollm2: str, capsys: pytest.CaptureFixture
             print(line)
             if n > 1:
                 assert own >= 0.9 * batched
+
+
+def test_beside_onnx_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A yardstick where it is installed (`pip install onnxruntime-genai onnx onnx-ir`): the same weights, exported, no guard."""
+    runtime = pytest.importorskip("onnxruntime_genai")
+    base, tokens = resolve("embedded"), 300
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", str(base.path), "-e", "cpu"),
+            *("-p", "fp32", "-o", str(tmp_path / "onnx"), "-c", str(tmp_path)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    model, checkpoint = runtime.Model(str(tmp_path / "onnx")), load(base, dtype="float32", device="cpu")
+    end = checkpoint.tokenizer.eos_token_id
+    prompt = [end, *encode(BRIEF.header(), checkpoint.tokenizer)]
+
+    def exported(n: int) -> int:
+        parameters = runtime.GeneratorParams(model)
+        parameters.set_search_options(
+            do_sample=True, temperature=0.8, top_p=0.95, batch_size=n, max_length=len(prompt) + tokens
+        )
+        generator = runtime.Generator(model, parameters)
+        generator.append_tokens(np.array([prompt] * n, dtype=np.int32))
+        while not generator.is_done():
+            generator.generate_next_token()
+        rows = [list(generator.get_sequence(i))[len(prompt) :] for i in range(n)]
+        return sum(len(row) if end not in row else row.index(end) for row in rows)
+
+    texts = [original.text for original in load_originals(ROOT / "data" / "seeds")]
+    for n in (1, 8, 32):
+        own, theirs = (
+            rate(lambda n=n: ours(checkpoint, n, tokens, texts)),  # type: ignore[misc]
+            rate(lambda n=n: exported(n)),  # type: ignore[misc]
+        )
+        with capsys.disabled():
+            print(
+                f"\n{n} texts: ours {own:.0f} tokens a second, ONNX Runtime {runtime.__version__} {theirs:.0f}"
+            )
