@@ -421,6 +421,23 @@ def test_thirteen_texts_are_held_out_in_six_groups(tiny: Make, tmp_path: Path) -
     assert all(", ".join(fold) in card for fold in folds)
 
 
+def test_of_very_many_texts_the_control_is_read_on_those_that_are_held_out(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.splits.HELD_OUT_AT_MOST", 1)
+    texts = tmp_path / "many"
+    texts.mkdir()
+    for i in range(13):
+        (texts / f"{i:02d}.txt").write_text(f"Number {i} kept {'quiet ' * i}and waited.", "utf-8")
+    run = Run.open(train(tiny(originals=str(texts), max_steps=1, samples_per_fold=0, samples_control=1)))
+    names = [name for fold in run.held_out["folds"] for name in fold["originals"]]
+    assert len(names) == 6
+    held_out = [o.text for o in run.originals if o.name in names]
+    model = load_weights(resolve(run.control_folder / "model"))
+    nlls = token_nll(held_out, model, resolve("tiny").tokenizer(), run.config["context"])
+    assert run.held_out["bits_per_byte_control"] == pytest.approx(summarise(held_out, nlls)["bits_per_byte"])
+
+
 # Repeating
 
 

@@ -455,8 +455,8 @@ class _Job:
         return found
 
     def _control(self, steps: int, tokenizer: Any, context: int) -> float | None:
-        """The same tuning on texts of another manner: what it does not do is the originals' own. Returns what the originals,
-        none of which it saw, cost it in bits per byte; None where no control is wanted."""
+        """The same tuning on texts of another manner: what it does not do is the originals' own. Returns what the originals that
+        are held out cost it in bits per byte, it saw none; None where no control is wanted."""
         if not self._control_texts:
             return None
         folder = self.work / "control" / "model"
@@ -464,7 +464,8 @@ class _Job:
         if not processes.is_first():
             return None
         model = load_weights(Base("control", folder))
-        texts = [original.text for original in self.originals]
+        held_out = {i for fold in folds(self.originals, self.config.seed) for i in fold.held_out}
+        texts = [o.text for i, o in enumerate(self.originals) if i in held_out or not held_out]
         return float(summarise(texts, token_nll(texts, model, tokenizer, context))["bits_per_byte"])
 
     @property
