@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from inference.novelty import words
-from inference.stylometry import contrast_texts, cosine
+from inference.novelty import word_texts
+from inference.stylometry import contrast_texts, cosine, means_without_each
 
 MOST_FREQUENT = 150
 
@@ -38,16 +38,14 @@ def deltas(
     own = np.array([_shares(_counts(text), vocabulary) for text in texts])
     z = (own.reshape(len(texts), len(vocabulary)) - mean) / sd
     targets = (table[-len(references) :] - mean) / sd
-    n = len(references)
-    chosen = [np.delete(targets, i, axis=0) for i in range(n)] if equal and n > 1 else [targets]
-    means = [rows.mean(axis=0) for rows in chosen]
+    means = means_without_each(targets) if equal else [targets.mean(axis=0)]
     burrows = np.mean([np.abs(z - target).mean(axis=1) for target in means], axis=0)
     return burrows, np.mean([cosine(z, target) for target in means], axis=0)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _counts(text: str) -> Counter[str]:
-    return Counter(word.text for word in words(text))
+    return Counter(word_texts(text))
 
 
 def _shares(counts: Counter[str], vocabulary: Sequence[str]) -> list[float]:

@@ -15,7 +15,7 @@ from inference.draws import BASE, CHOSEN, CONTROL, FINAL, fold_set, set_names
 from inference.imposters import style_votes
 from inference.memory import PROBED
 from inference.runs import Run
-from inference.scale import Scale, content
+from inference.scale import Scale, content, some_of
 from inference.scorecard import Scorecard
 from inference.scoring import known_by_heart, score
 
@@ -159,7 +159,7 @@ def cross_fitted(run: Run, texts: dict[str, list[str]]) -> list[dict[str, Any]]:
         if not samples:
             continue
         unseen = [o.text for o in run.originals if o.name in fold["originals"]]
-        others = [o.text for o in run.originals if o.name not in fold["originals"]]
+        others = some_of([o.text for o in run.originals if o.name not in fold["originals"]])
         row: dict[str, Any] = {"original": ", ".join(fold["originals"]), "n": len(samples)}
         beside = {"samples": samples, "base": texts[BASE], "control": texts[CONTROL], "originals": others}
         for label, compared in beside.items():

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from rapidfuzz import fuzz
 
-from inference.novelty import words
+from inference.novelty import word_texts
 
 WINDOW, STRIDE = 20, 5
 """Words of a window, and between the starts of two."""
@@ -20,15 +20,15 @@ NEAR = 70.0
 
 
 @lru_cache(maxsize=4)
-def _prepared(references: tuple[str, ...]) -> list[tuple[list[str], set[tuple[str, str]]]]:
+def _prepared(references: tuple[str, ...]) -> list[tuple[tuple[str, ...], set[tuple[str, str]]]]:
     """The words of each, and the pairs of neighbours."""
-    originals = [[word.text for word in words(reference)] for reference in references]
+    originals = [word_texts(reference) for reference in references]
     return [(original, set(pairwise(original))) for original in originals]
 
 
 def near_copied(text: str, references: Sequence[str]) -> float:
     """Share (0..1) of the words of ``text`` that lie in windows near to a passage of a reference; 0 for under 20 words."""
-    own = [word.text for word in words(text)]
+    own = word_texts(text)
     if len(own) < WINDOW:
         return 0.0
     originals = _prepared(tuple(references))

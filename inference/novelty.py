@@ -95,8 +95,8 @@ def words(text: str) -> list[Word]:
     return [Word(folded(hit[0]), hit.start(), hit.end()) for hit in _pattern().finditer(text)]
 
 
-@lru_cache(maxsize=1024)
-def _tokens(text: str) -> tuple[str, ...]:
+@lru_cache(maxsize=8192)
+def word_texts(text: str) -> tuple[str, ...]:
     """The words alone, kept: each original is indexed anew for every set of others that it is measured with."""
     return tuple(word.text for word in words(text))
 
@@ -198,7 +198,7 @@ class CopyIndex:
         self.names = tuple(names) if names is not None else tuple(str(i) for i in range(len(texts)))
         if len(self.names) != len(texts):
             raise ValueError(f"one name an original: found {len(texts)} texts and {len(self.names)} names.")
-        self._documents = [_tokens(text) for text in texts]
+        self._documents = [word_texts(text) for text in texts]
         self._ngrams: dict[int, list[set[tuple[str, ...]]]] = {}
         self._holders: dict[int, Counter[tuple[str, ...]]] = {}
 
@@ -288,7 +288,7 @@ class CopyIndex:
         ValueError for n below 1.
         """
         holders = self._holder_counts(n)
-        found = [holders[ngram] for ngram in _ngrams(_tokens(text), n)]
+        found = [holders[ngram] for ngram in _ngrams(word_texts(text), n)]
         new = sum(count == 0 for count in found)
         once = sum(count == 1 for count in found) / len(self.names) if equal and len(self.names) > 1 else 0
         return (new + once) / len(found) if found else math.nan
@@ -301,7 +301,7 @@ class CopyIndex:
 
     def copied_share(self, text: str, min_words: int = 8) -> float:
         """Share (0..1) of the text's words that lie in copied spans of ``min_words`` words and more."""
-        size = len(_tokens(text))
+        size = len(word_texts(text))
         return sum(span.words for span in self.spans(text, min_words)) / size if size else 0.0
 
     def _holder_counts(self, n: int) -> Counter[tuple[str, ...]]:
@@ -320,7 +320,7 @@ class CopyIndex:
         Of equals the one with the longer copied span, then the first; so a text that has nothing in common
         with any of them gets the first.
         """
-        tokens = _tokens(text)
+        tokens = word_texts(text)
         types = set(_ngrams(tokens, 4))
         shared = [len(types & document) for document in self._document_ngrams(4)]
         tied = [i for i, count in enumerate(shared) if count == max(shared)]
@@ -393,5 +393,5 @@ def repetition(text: str, n: int = 4) -> float:
     >>> repetition("and so on and so on and", n=3)
     0.4
     """
-    ngrams = list(_ngrams(_tokens(text), n))
+    ngrams = list(_ngrams(word_texts(text), n))
     return 1 - len(set(ngrams)) / len(ngrams) if ngrams else 0.0

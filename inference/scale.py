@@ -22,7 +22,7 @@ from inference.novelty import CopyIndex, limit_of, repetition
 from inference.remembered import Remembered
 from inference.similarity import embed
 from inference.structure import structure
-from inference.stylometry import contrast, contrast_texts, cosine
+from inference.stylometry import contrast, contrast_texts, cosine, means_without_each
 
 EMBEDDED_AT_MOST = 200
 """References whose sentence embeddings are computed; each takes a tenth of a second on a CPU."""
@@ -81,7 +81,7 @@ class Scale:
     @cached_property
     def some(self) -> tuple[str, ...]:
         """The originals, or those of them that `content` looks at."""
-        return tuple(_some(self.originals))
+        return tuple(some_of(self.originals))
 
     @cached_property
     def protagonists(self) -> tuple[str, ...]:
@@ -103,22 +103,21 @@ def stylometric(texts: Sequence[str], references: Sequence[str], *, equal: bool 
     if isinstance(texts, str) or isinstance(references, str) or not len(references):
         raise ValueError("stylometry takes a list of texts and a list of at least one reference")
     z, r = contrast().z(texts), contrast().z(references)
-    n = len(references)
-    leave_out = equal and n > 1
-    targets = [np.delete(r, i, axis=0).mean(axis=0) for i in range(n)] if leave_out else [r.mean(axis=0)]
+    targets = means_without_each(r) if equal else [r.mean(axis=0)]
     return np.mean([cosine(z, target) for target in targets], axis=0)
 
 
 def content(texts: Sequence[str], references: Sequence[str]) -> np.ndarray:
     """Mean cosine of sentence embeddings with the references, shape (N,), -1..1.
 
-    A mean over references is the same as over every n-1 of them, so it needs no equal form. Of more than `EMBEDDED_AT_MOST` references
-    as many stand in for all, the same ones whichever else are there.
+    A mean over references is the same as over every n-1 of them, so it needs no equal form. Of very many, `some_of` them stand in
+    for all.
     """
-    return (embedded(texts) @ embedded(_some(references)).T).mean(axis=1)
+    return (embedded(texts) @ embedded(some_of(references)).T).mean(axis=1)
 
 
-def _some(references: Sequence[str]) -> Sequence[str]:
+def some_of(references: Sequence[str]) -> Sequence[str]:
+    """``references``, or `EMBEDDED_AT_MOST` of them: the same ones whichever else are there."""
     if len(references) <= EMBEDDED_AT_MOST:
         return references
     return sorted(references, key=lambda text: sha256(text.encode()).digest())[:EMBEDDED_AT_MOST]

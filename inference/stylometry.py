@@ -396,6 +396,14 @@ def cosine(rows: np.ndarray, target: np.ndarray) -> np.ndarray:
     return found
 
 
+def means_without_each(rows: np.ndarray) -> np.ndarray:
+    """The mean of all of at least two ``rows`` (N, F) but each, (N, F); of one row alone itself."""
+    if len(rows) < 2:
+        return rows
+    means: np.ndarray = (rows.sum(axis=0) - rows) / (len(rows) - 1)
+    return means
+
+
 def _one_event(read: Sequence[_Text]) -> np.ndarray:
     """What one event more adds to each feature in a text of mean length, shape (F,); 0 for a measure."""
     per_word = 100 / np.mean([len(text.tokens) for text in read])

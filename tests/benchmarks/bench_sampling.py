@@ -114,7 +114,10 @@ def test_beside_onnx_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         check=True,
         capture_output=True,
     )
-    model, checkpoint = runtime.Model(str(tmp_path / "onnx")), load(base, dtype="float32", device="cpu")
+    model, checkpoint = (
+        runtime.Model(str(tmp_path / "onnx")),
+        load("embedded", dtype="float32", device="cpu"),
+    )
     end = checkpoint.tokenizer.eos_token_id
     prompt = [end, *encode(BRIEF.header(), checkpoint.tokenizer)]
 
