@@ -24,7 +24,7 @@ unknown := $(filter-out SEEDS NAME CONFIG ARGS MODELS PYTHON,$(foreach v,$(.VARI
 $(if $(unknown),$(error unknown variable: $(unknown); known are SEEDS, NAME, CONFIG, ARGS, MODELS and PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow bench scorer-bench base-eval lint notebooks clean
+.PHONY: help run test slow bench scorer-bench base-eval lint notebooks onnx clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ base-eval: $(installed) ## measure the base that ships: [MODELS="folder ..."]
 
 notebooks: $(installed) ## run the notebooks and save their outputs
 	$(python) -c "from nbclient.cli import main; main()" --inplace notebooks/*.ipynb
+
+onnx: $(installed) ## install ONNX Runtime for generate(backend="onnx"), twice as fast on a CPU
+	$(python) -m pip install --no-deps --require-hashes -r requirements-onnx.lock
 
 clean: ## remove .venv and caches; runs/ stays
 	rm -rf .venv build flaneur.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -62,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
         help="words that the guard never refuses; repeatable",
     )
     generate.add_argument(
+        "--backend",
+        choices=("torch", "onnx"),
+        default="torch",
+        help="what runs the model: onnx is about twice as fast on a CPU, once `make onnx` installed it (default: torch)",
+    )
+    generate.add_argument(
         "--format",
         choices=FORMATS,
         help="json: one object a line (default: what the ending of --out says, else text)",
@@ -121,6 +127,7 @@ def _generate(options: argparse.Namespace) -> None:
         "max_new_tokens": options.max_new_tokens,
         "guard": _guard(options.guard),
         "allow": options.allow,
+        "backend": options.backend,
     }
     if options.out is not None and form == "json" and (options.out.is_file() or not options.out.exists()):
         from inference.bulk import generate_to

@@ -44,6 +44,9 @@ class RowProcessor(Protocol):
         """As in transformers."""
 
 
+Processor = LogitsProcessor | RowProcessor
+
+
 def padded(prompt: int, context: int) -> int:
     """Tokens that a prompt of so many takes: a multiple of `WIDTH`, unless less than half of the context were left for the text."""
     wide = -(-prompt // WIDTH) * WIDTH
@@ -58,6 +61,23 @@ def batches(widths: Sequence[int], size: int) -> list[list[int]]:
     return sorted(same[i : i + size] for same in alike.values() for i in range(0, len(same), size))
 
 
+def filled(prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The rows of a batch: the prompts, and as many more of the first as make their number a multiple of `ROWS`."""
+    rows = [list(prompt) for prompt in prompts]
+    return rows + [rows[0]] * (-len(rows) % ROWS)
+
+
+def worth_leaving(left: int, batch: int) -> bool:
+    """Whether so few rows of a batch are still drawn that the others should leave it."""
+    return -(-left // ROWS) * ROWS <= WORTH_LEAVING * batch
+
+
+def filling(still: Sequence[int], batch: int) -> list[int]:
+    """The rows ``still`` needed of a batch, and as many of the others as make their number a multiple of `ROWS`."""
+    others = [i for i in range(batch) if i not in still]
+    return [*still, *others[: -len(still) % ROWS]]
+
+
 @torch.inference_mode()
 def continuations(
     model: PreTrainedModel,
@@ -65,7 +85,7 @@ def continuations(
     width: int,
     most: int,
     end: int,
-    processors: Sequence[LogitsProcessor | RowProcessor],
+    processors: Sequence[Processor],
     streamer: BaseStreamer | None = None,
 ) -> list[list[int]]:
     """For each prompt, padded to ``width``, the token ids drawn after it: at most ``most``, ``end`` and padding included.
@@ -73,8 +93,7 @@ def continuations(
     ``processors`` make the scores such that the best is what is drawn; those with a ``keep`` are told of rows that leave.
     ``streamer`` gets the first row's.
     """
-    rows = [list(prompt) for prompt in prompts]
-    rows += [rows[0]] * (-len(rows) % ROWS)
+    rows = filled(prompts)
     ids = torch.tensor([[end] * (width - len(row)) + row for row in rows], device=model.device)  # (B, T)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
     cache = chunked_cache(model)
@@ -111,8 +130,7 @@ def continuations(
             for processor in processors:
                 if isinstance(processor, RowProcessor):
                     processor.keep(still)
-            others = [i for i in range(len(ids)) if i not in still]
-            kept = torch.tensor([*still, *others[: -len(still) % ROWS]], device=ids.device)
+            kept = torch.tensor(filling(still, len(ids)), device=ids.device)
             mask = torch.cat([mask, mask.new_ones(len(ids), ids.shape[1] - before)], dim=1)[kept]
             ids = ids[kept]
             cache.batch_select_indices(kept)
@@ -124,7 +142,7 @@ def continuations(
 class _First(LogitsProcessor):
     """Leaves the first ``n`` rows to ``processors`` and ends the others, which only fill the batch."""
 
-    def __init__(self, n: int, processors: Sequence[LogitsProcessor | RowProcessor], end: int) -> None:
+    def __init__(self, n: int, processors: Sequence[Processor], end: int) -> None:
         self.n, self.processors, self.end = n, processors, end
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
@@ -148,9 +166,8 @@ class _Fewer(StoppingCriteria):
         self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: object
     ) -> torch.BoolTensor:
         left = int((input_ids[: self.n, -1] != self.end).sum())
-        needed = -(-left // ROWS) * ROWS
         return torch.full(  # type: ignore[return-value]
-            (len(input_ids),), needed <= WORTH_LEAVING * len(input_ids), device=input_ids.device
+            (len(input_ids),), worth_leaving(left, len(input_ids)), device=input_ids.device
         )
 
 

@@ -1,29 +1,31 @@
 """Tokens a second while texts are drawn: `generate` with guard and gates, plain batched `model.generate`, and one text after another.
 
-All in one run, on the same weights, prompts, number type and most tokens; what counts is the tokens before a text ends. The
-SmolLM2-135M here is its shape with random weights; what a step costs does not depend on them.
+All in one run, on the same weights, prompts, number type and most tokens; where `make onnx` installed it, `backend="onnx"` too. What
+counts is the tokens before a text ends. The SmolLM2-135M here is its shape with random weights; what a step costs does not depend on
+them.
 """
 
 import os
 import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from transformers import GenerationConfig
 
-from data.bases import resolve
 from data.brief import Brief
 from data.dataset import encode
 from data.originals import load_originals
 from inference import generate, load
 from inference.checkpoints import Checkpoint
+from inference.exported import NEEDED
+from inference.sample import Samples
+from inference.sampling import BACKENDS
 from tests.benchmarks.bench_finetune import smollm2  # noqa: F401  a fixture
 
 ROOT = Path(__file__).parents[2]
@@ -37,18 +39,15 @@ BRIEF = Brief(
 REPEATS = 2
 
 
-def ours(checkpoint: Checkpoint, n: int, tokens: int, texts: list[str], best_of: int = 1) -> int:
-    drawn = generate(
-        checkpoint,
-        n=n // best_of,
-        brief=BRIEF,
-        best_of=best_of,
-        strict=False,
-        batch_size=n,
-        max_new_tokens=tokens,
-        originals=texts,
-    )
-    return sum(sample.tokens for sample in drawn.candidates)
+def drawn(checkpoint: Checkpoint, n: int, tokens: int, texts: list[str], **options: Any) -> Samples:
+    return generate(
+        checkpoint, n=n, brief=BRIEF, batch_size=n * options.get("best_of", 1), max_new_tokens=tokens, originals=texts,
+        strict=False, **options,
+    )  # fmt: skip
+
+
+def ours(*what: Any, **options: Any) -> int:
+    return sum(sample.tokens for sample in drawn(*what, **options).candidates)
 
 
 def plain(checkpoint: Checkpoint, n: int, tokens: int) -> int:
@@ -85,7 +84,9 @@ def test_tokens_a_second(which: str, smollm2: str, capsys: pytest.CaptureFixture
     texts = [original.text for original in load_originals(ROOT / "data" / "seeds")]
     tokens = 300 if which == "embedded" else 100  # a vignette has 500
     checkpoint = load("embedded" if which == "embedded" else smollm2, dtype="float32", device="cpu")
-    assert resolve("embedded").path.exists()
+    onnx = all(find_spec(name) for name in NEEDED)
+    if onnx:
+        drawn(checkpoint, 1, 1, texts, backend="onnx")  # exports
     with capsys.disabled():
         print(
             f"\n{date.today()}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {which}, float32"
@@ -96,50 +97,16 @@ def test_tokens_a_second(which: str, smollm2: str, capsys: pytest.CaptureFixture
             own = rate(lambda n=n: ours(checkpoint, n, tokens, texts))  # type: ignore[misc]
             line = f"{n} texts: ours {own:.0f} tokens a second, plain batched {batched:.0f}, one by one {alone:.0f}"
             if n > 1 and which == "embedded":
-                line += f"; ours with best_of 4, gates and choice {rate(lambda n=n: ours(checkpoint, n, tokens, texts, 4)):.0f}"  # type: ignore[misc]
+                chosen = rate(lambda n=n: ours(checkpoint, n // 4, tokens, texts, best_of=4))  # type: ignore[misc]
+                line += f"; ours with best_of 4, gates and choice {chosen:.0f}"
+            if onnx:
+                exported = rate(lambda n=n: ours(checkpoint, n, tokens, texts, backend="onnx"))  # type: ignore[misc]
+                pairs = zip(
+                    *(drawn(checkpoint, n, tokens, texts, backend=backend) for backend in BACKENDS),
+                    strict=True,
+                )
+                same = sum(mine.text == theirs.text for mine, theirs in pairs)
+                line += f'; backend="onnx" {exported:.0f}, {same} of {n} texts the same'
             print(line)
             if n > 1:
                 assert own >= 0.9 * batched
-
-
-def test_beside_onnx_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A yardstick where it is installed (`pip install onnxruntime-genai onnx onnx-ir`): the same weights, exported, no guard."""
-    runtime = pytest.importorskip("onnxruntime_genai")
-    base, tokens = resolve("embedded"), 300
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", str(base.path), "-e", "cpu"),
-            *("-p", "fp32", "-o", str(tmp_path / "onnx"), "-c", str(tmp_path)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    model, checkpoint = (
-        runtime.Model(str(tmp_path / "onnx")),
-        load("embedded", dtype="float32", device="cpu"),
-    )
-    end = checkpoint.tokenizer.eos_token_id
-    prompt = [end, *encode(BRIEF.header(), checkpoint.tokenizer)]
-
-    def exported(n: int) -> int:
-        parameters = runtime.GeneratorParams(model)
-        parameters.set_search_options(
-            do_sample=True, temperature=0.8, top_p=0.95, batch_size=n, max_length=len(prompt) + tokens
-        )
-        generator = runtime.Generator(model, parameters)
-        generator.append_tokens(np.array([prompt] * n, dtype=np.int32))
-        while not generator.is_done():
-            generator.generate_next_token()
-        rows = [list(generator.get_sequence(i))[len(prompt) :] for i in range(n)]
-        return sum(len(row) if end not in row else row.index(end) for row in rows)
-
-    texts = [original.text for original in load_originals(ROOT / "data" / "seeds")]
-    for n in (1, 8, 32):
-        own, theirs = (
-            rate(lambda n=n: ours(checkpoint, n, tokens, texts)),  # type: ignore[misc]
-            rate(lambda n=n: exported(n)),  # type: ignore[misc]
-        )
-        with capsys.disabled():
-            print(
-                f"\n{n} texts: ours {own:.0f} tokens a second, ONNX Runtime {runtime.__version__} {theirs:.0f}"
-            )
