@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from data.brief import Brief, parse_vignettes
 from data.names import name_counts
+from training.pretrain.abridge import WORDS, abridged
 from training.pretrain.clean import Cleaned, clean, curl
 from training.pretrain.corpus import Text, build_texts, read_texts, thinned, write_texts
 from training.pretrain.names import dominating, gender_of, recast
@@ -139,6 +140,46 @@ def test_no_title_month_or_place_is_taken_for_a_name() -> None:
     }  # fmt: skip
 
 
+# abridge
+
+
+def test_an_abridged_story_opens_and_ends_as_the_long_one_and_leaves_whole_paragraphs_out() -> None:
+    paragraphs = story(1400).split("\n\n")
+    found = abridged(paragraphs, random.Random(0), 5)
+    assert len(set(found)) == 5
+    for short in found:
+        kept = short.split("\n\n")
+        places = [paragraphs.index(paragraph) for paragraph in kept]
+        assert places == sorted(places) and places[0] == 0 and places[-1] == len(paragraphs) - 1
+        assert WORDS[0] <= len(short.split()) <= WORDS[1]
+    assert all(short.startswith("On day 1 ") for short in abridged(paragraphs, random.Random(0), 5, start=1))
+    assert abridged(paragraphs, random.Random(0), 3) == abridged(paragraphs, random.Random(0), 3)
+
+
+def test_nobody_is_known_after_a_gap_who_was_met_in_it() -> None:
+    paragraphs = story(1400).split("\n\n")
+    middle = len(paragraphs) // 2
+    met = "One day Idris came down the hill, and Idris and Elara sat on the wall until the boats came home in the dark."
+    later = "Years later Elara and Idris still talked of the boats, and of the wall, and Idris laughed at it."
+    told = [*paragraphs[:middle], met, *paragraphs[middle:], later]
+    found = abridged(told, random.Random(0), 200)
+    assert len(found) > 20
+    assert all(met in short for short in found if later in short) and all(later in short for short in found)
+
+
+def test_after_a_gap_nobody_is_speaking() -> None:
+    paragraphs = story(1400).split("\n\n")
+    said = [f'"Is it day {i}?" asked Elara. {paragraph}' for i, paragraph in enumerate(paragraphs)]
+    assert abridged([*said[:-2], *paragraphs[-2:]], random.Random(0), 50)  # all in a row, up to the end
+    assert not abridged(said, random.Random(0), 50)
+
+
+def test_what_can_not_be_abridged_is_not() -> None:
+    assert abridged([], random.Random(0)) == abridged(["It rained."] * 300, random.Random(0)) == []
+    assert abridged(story(100).split("\n\n"), random.Random(0)) == []
+    assert abridged(story(1400).split("\n\n"), random.Random(0), start=1000) == []
+
+
 # pieces
 
 
@@ -152,7 +193,7 @@ def test_a_long_story_gives_an_opening_without_end_and_an_ending_with_the_true_o
     body = story(1400)
     found = {piece.bucket: piece for piece in pieces(text(body, source="x"), set(), False, 3)}
     plain = {bucket: re.sub("[“”]", '"', piece.text).replace("’", "'") for bucket, piece in found.items()}
-    assert set(found) == {"x/opening", "x/ending", "x/passage"}
+    assert set(found) == {"x/opening", "x/ending", "x/passage", "x/abridged"}
     assert (found["x/opening"].begins, found["x/opening"].ends) == (True, False)
     assert (found["x/ending"].begins, found["x/ending"].ends) == (True, True)
     assert (found["x/passage"].begins, found["x/passage"].ends, found["x/passage"].header) == (
@@ -171,10 +212,17 @@ def test_a_story_that_was_cut_off_gets_no_end_anywhere() -> None:
     assert not any(piece.ends for piece in found)
 
 
-def test_half_of_the_stories_have_a_brief_that_says_what_they_are() -> None:
+def test_an_ending_is_never_asked_for() -> None:
+    found = [piece for i in range(40) for piece in pieces(text(story(1400), id=str(i)), set(), False, 0)]
+    asked = Counter(piece.bucket for piece in found if piece.header)
+    assert asked["gpt/abridged"] > 20 and asked["gpt/opening"] > 10
+    assert not asked["gpt/ending"] and not asked["gpt/passage"]
+
+
+def test_more_than_half_of_the_stories_have_a_brief_that_says_what_they_are() -> None:
     found = [pieces(text(STORY, id=str(i)), set(), False, 0)[0] for i in range(300)]
     with_brief = [piece for piece in found if piece.header]
-    assert 110 <= len(with_brief) <= 190
+    assert 150 <= len(with_brief) <= 210
     fields = Counter(key for piece in with_brief for key in Brief.parse(piece.header)[0].to_dict())
     assert fields["name"] == max(fields.values())
     for piece in with_brief:

@@ -1,4 +1,4 @@
-"""Makes training documents of clean texts: whole stories, openings, endings, passages; some with a brief, in new names.
+"""Makes training documents of clean texts: whole stories, abridged ones, openings, endings, passages; some with a brief, in new names.
 
 An end of text stands only where a story truly ended, an opening token only where one begins as a reader would take it. What
 is random depends on the text's id and the seed alone. Does not tokenise.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from data.brief import FIELDS, Brief
 from data.detect import detect_brief
 from data.names import name_counts
+from training.pretrain.abridge import abridged
 from training.pretrain.clean import curl
 from training.pretrain.corpus import Text
 from training.pretrain.names import recast
@@ -26,7 +27,12 @@ ENDING = (220, 450)
 PASSAGE = 420
 """Words of an opening or a passage; the sequence length cuts what is too much."""
 
-WITH_BRIEF = 0.5
+ABRIDGED = 2
+"""Short stories that a long one gives, cut in different ways."""
+
+WITH_BRIEF = 0.6
+"""Share of the stories that stand behind a brief. Endings never do: what is asked for begins where a story begins."""
+
 CURLY = 0.15
 OPENING_SHARE = 0.015
 """Share of a source's stories that may open with the same four words."""
@@ -67,7 +73,7 @@ def pieces(text: Text, favoured: set[str], capped: bool, seed: int) -> list[Piec
     found = []
     for kind, part, begins, ends in _cut(text, body, capped, rng):
         header = ""
-        if begins and rng.random() < WITH_BRIEF:
+        if begins and kind != "ending" and rng.random() < WITH_BRIEF:
             # An opening is asked for by what the whole story is, the only one that says how long it gets.
             asked = body if kind == "opening" else part
             header = _some_fields(
@@ -90,6 +96,10 @@ def _cut(text: Text, body: str, capped: bool, rng: random.Random) -> Iterator[tu
         first = _take(sizes, 0, PASSAGE)
         if not capped:
             yield "opening", "\n\n".join(paragraphs[:first]), True, False
+    if text.begins and text.ends:
+        # One that opens like too many others may still open with its second paragraph.
+        for short in abridged(paragraphs, rng, ABRIDGED, start=int(capped)):
+            yield "abridged", short, True, True
     if text.ends:
         last = _ending(paragraphs, sizes, rng)
         if last < len(paragraphs):
@@ -132,7 +142,7 @@ def _ending(paragraphs: Sequence[str], sizes: Sequence[int], rng: random.Random)
 def _some_fields(brief: Brief, text: str, rng: random.Random) -> str:
     """The header of a random choice of the brief's fields, the name nearly always; "" where none is left."""
     fields = brief.to_dict() | {"length": round(len(text.split()), -1) or 10}
-    share = rng.choice((0.4, 0.7, 1.0))
+    share = rng.choice((0.5, 1.0, 1.0))
     kept = {
         f: fields[f]
         for f in FIELDS

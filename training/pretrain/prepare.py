@@ -16,6 +16,7 @@ from joblib import Parallel, delayed
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from data import atomic
+from data.bases import resolve
 from data.originals import load_originals
 from training.pretrain.config import PretrainConfig
 from training.pretrain.corpus import build_texts, read_texts, thinned, write_texts
@@ -55,7 +56,7 @@ def prepare(config: PretrainConfig, corpus: Path | None = None) -> dict[str, Any
     )
     train = [piece for text, found in zip(texts, made, strict=True) if not text.held_out for piece in found]
     held_out = [piece for text, found in zip(texts, made, strict=True) if text.held_out for piece in found]
-    tokenizer = _tokenizer(folder / "tokenizer", train, config.vocabulary, seed)
+    tokenizer = _tokenizer(folder / "tokenizer", train, config)
     manifest["favoured_names"] = len(favoured)
     manifest["capped_openings"] = len(capped)
     manifest["train"] = write_buckets(folder / "train", train, tokenizer)
@@ -71,16 +72,20 @@ def prepare(config: PretrainConfig, corpus: Path | None = None) -> dict[str, Any
     return manifest
 
 
-def _tokenizer(folder: Path, train: Sequence[Piece], vocabulary: int, seed: int) -> Any:
-    """The tokenizer in ``folder``, trained on 20,000 documents if it is not there yet."""
+def _tokenizer(folder: Path, train: Sequence[Piece], config: PretrainConfig) -> Any:
+    """The tokenizer in ``folder``; if it is not there yet, that of the weights to begin with, or else one of 20,000 documents."""
     if not (folder / "tokenizer.json").exists():
-        sample = random.Random(seed).sample(train, min(20_000, len(train)))
-        raw = train_tokenizer((piece.header + piece.text for piece in sample), vocabulary)
-        special = {"bos_token": END, "eos_token": END, "pad_token": END, "unk_token": END}
-        fast = PreTrainedTokenizerFast(
-            tokenizer_object=raw, model_max_length=CONTEXT, clean_up_tokenization_spaces=False, **special
-        )
-        fast.save_pretrained(folder)
+        known = resolve(config.init).tokenizer() if config.init else None
+        if known is not None and len(known) == config.vocabulary:
+            known.save_pretrained(folder)
+        else:
+            sample = random.Random(config.seed).sample(train, min(20_000, len(train)))
+            raw = train_tokenizer((piece.header + piece.text for piece in sample), config.vocabulary)
+            special = {"bos_token": END, "eos_token": END, "pad_token": END, "unk_token": END}
+            fast = PreTrainedTokenizerFast(
+                tokenizer_object=raw, model_max_length=CONTEXT, clean_up_tokenization_spaces=False, **special
+            )
+            fast.save_pretrained(folder)
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
