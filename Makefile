@@ -61,6 +61,7 @@ notebooks: $(installed) ## run the notebooks and save their outputs
 
 onnx: $(installed) ## install ONNX Runtime for generate(backend="onnx"), twice as fast on a CPU
 	$(python) -m pip install --no-deps --require-hashes -r requirements-onnx.lock
+	$(python) -m pip check
 
 clean: ## remove .venv and caches; runs/ stays
 	rm -rf .venv build flaneur.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

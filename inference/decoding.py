@@ -104,6 +104,6 @@ class RowNoise(LogitsProcessor):
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """``scores`` (B, V) plus noise; -inf stays -inf."""
-        # By NumPy, four times as fast as torch; in float64, of which no draw is 0.
+        # By NumPy, four times as fast as torch; in float64, where a 0 comes once in 2**53 draws.
         drawn = np.stack([generator.standard_exponential(scores.shape[1]) for generator in self.generators])
         return scores.float() - torch.from_numpy(drawn).float().log_().to(scores.device)  # type: ignore[return-value]

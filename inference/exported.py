@@ -21,9 +21,10 @@ import torch
 from transformers import PreTrainedModel
 from transformers.generation.streamers import BaseStreamer
 
+from inference.cache import chunked_cache
 from inference.checkpoints import Checkpoint
 from inference.decoding import few_threads
-from inference.rows import Processor, RowProcessor, filled, filling, worth_leaving
+from inference.rows import ROWS, Processor, RowProcessor, filled, filling, worth_leaving
 
 NEEDED = ("onnxruntime", "onnxruntime_genai", "onnx", "onnx_ir")
 """Modules of `requirements-onnx.lock`."""
@@ -56,52 +57,74 @@ class Exported:
     def begin(self, rows: int, room: int) -> "Steps":
         """Empty keys and values for so many rows of at most ``room`` tokens each."""
         shape = (rows, self._heads, room, self._head)
-        # Zeros take memory when they are written to, so unused room costs nothing.
-        return Steps(self._session, self._names, [torch.zeros(shape) for _ in self._names])
+        return Steps(self._session, self._names, [_zeros(shape) for _ in self._names])
+
+
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """NumPy's take memory only where they are written to, so that room which is not used costs nothing; torch's take all."""
+    return np.zeros(shape, np.float32)
 
 
 class Steps:
     """The state of one batch. Rows are padded on the right, and each has a length of its own."""
 
-    def __init__(self, session: Any, names: list[tuple[str, str]], states: list[torch.Tensor]) -> None:
+    def __init__(self, session: Any, names: list[tuple[str, str]], states: list[np.ndarray]) -> None:
         self._session, self._names, self._states = session, names, states
         self.lengths = np.zeros(len(states[0]), np.int64)
 
     def __call__(self, ids: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
         """Scores (B, V) of what comes after ``ids`` (B, T), of which row i has the first ``lengths[i]``."""
-        binding = self._session.io_binding()
         self.lengths = self.lengths + lengths
-        there = np.arange(max(self.lengths.max(), ids.shape[1])) < self.lengths[:, None]
+        # A prompt's scores come for every place of it: by few rows at once they don't fill the memory.
+        at_once = len(ids) if ids.shape[1] == 1 else ROWS
+        parts = [slice(i, i + at_once) for i in range(0, len(ids), at_once)]
+        return torch.from_numpy(
+            np.concatenate([self._part(ids[part], lengths[part], part) for part in parts])
+        )
+
+    def _part(self, ids: np.ndarray, lengths: np.ndarray, rows: slice) -> np.ndarray:
+        binding, own = self._session.io_binding(), self.lengths[rows]
+        there = np.arange(max(own.max(), ids.shape[1])) < own[:, None]
         binding.bind_cpu_input("input_ids", np.ascontiguousarray(ids))
         binding.bind_cpu_input("attention_mask", there.astype(np.int64))
         for (past, present), state in zip(self._names, self._states, strict=True):
-            place = ("cpu", 0, np.float32, tuple(state.shape), state.data_ptr())
+            part = state[rows]
+            place = ("cpu", 0, np.float32, part.shape, part.ctypes.data)
             binding.bind_input(past, *place)
             binding.bind_output(present, *place)
         binding.bind_output("logits")
         self._session.run_with_iobinding(binding)
-        scores = binding.get_outputs()[-1].numpy()
-        return torch.from_numpy(scores[np.arange(len(ids)), lengths - 1])
+        scores: np.ndarray = binding.get_outputs()[-1].numpy()
+        return scores[np.arange(len(ids)), lengths - 1]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows alone."""
-        chosen = list(rows)
-        self._states = [state[chosen] for state in self._states]
+        chosen, used = list(rows), int(self.lengths.max())
+        for i, state in enumerate(self._states):
+            self._states[i] = _zeros((len(chosen), *state.shape[1:]))
+            self._states[i][:, :, :used] = state[chosen, :, :used]
         self.lengths = self.lengths[chosen]
 
 
-_EXPORTED: "WeakKeyDictionary[PreTrainedModel, tuple[tuple[int, int], Exported]]" = WeakKeyDictionary()
+_EXPORTED: "WeakKeyDictionary[PreTrainedModel, tuple[tuple[Any, ...], Exported]]" = WeakKeyDictionary()
+
+
+def installed() -> None:
+    """Raises ValueError where something of `NEEDED` is missing."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise ValueError(
+            f'backend "onnx" needs {", ".join(missing)}, not installed here: make onnx (or pip install --no-deps '
+            '--require-hashes -r requirements-onnx.lock), or leave the backend at "torch"'
+        )
 
 
 def exported(checkpoint: Checkpoint) -> Exported:
-    """The exported model of ``checkpoint``, made at the first call for its present weights.
+    """The exported model of ``checkpoint``, made at the first call for its present weights: on the way these lie on the disk for
+    temporary files twice, in float32.
 
-    Raises ValueError where ONNX Runtime is not installed, or its builder does not know the architecture.
+    Raises ValueError where ONNX Runtime is not installed, or can't run the architecture.
     """
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ValueError(
-            f'backend "onnx" needs {", ".join(missing)}, not installed here: make onnx, or leave the backend at "torch"'
-        )
+    installed()
     model = checkpoint.model
     if model.device.type != "cpu":
         raise ValueError(
@@ -109,7 +132,7 @@ def exported(checkpoint: Checkpoint) -> Exported:
         )
     threads = torch.get_num_threads()
     # Whoever goes on tuning a model writes to its parameters, and torch counts that.
-    state = (sum(parameter._version for parameter in model.parameters()), threads)
+    state = (threads, *((parameter.data_ptr(), parameter._version) for parameter in model.parameters()))
     known = _EXPORTED.get(model)
     if known is None or known[0] != state:
         known = _EXPORTED[model] = (state, _export(checkpoint, threads))
@@ -117,12 +140,18 @@ def exported(checkpoint: Checkpoint) -> Exported:
 
 
 def _head(model: PreTrainedModel) -> int:
+    """Width of a head, which the exported graph leaves open."""
     config = model.config
     return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def _export(checkpoint: Checkpoint, threads: int) -> Exported:
-    with tempfile.TemporaryDirectory() as work:
+    kind = type(checkpoint.model).__name__
+    refused = f'backend "onnx" can\'t run {checkpoint.id} ({kind}): %s. Leave the backend at "torch"'
+    if chunked_cache(checkpoint.model) is None:
+        raise ValueError(refused % "it keeps something else than all keys and values")
+    # Windows can't delete what is still mapped.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
         source, target = Path(work) / "model", Path(work) / "onnx"
         checkpoint.model.save_pretrained(source)
         checkpoint.tokenizer.save_pretrained(source)
@@ -135,15 +164,13 @@ def _export(checkpoint: Checkpoint, threads: int) -> Exported:
             errors="replace",
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
         )
+        if done.returncode:
+            raise ValueError(refused % (done.stderr.strip().splitlines() or ["no message"])[-1])
         try:
-            if done.returncode:
-                raise ValueError((done.stderr.strip().splitlines() or ["no message"])[-1])
             return Exported(target, _head(checkpoint.model), threads)
-        except ValueError as error:
-            kind = type(checkpoint.model).__name__
-            raise ValueError(
-                f'backend "onnx" can\'t run {checkpoint.id} ({kind}): {error}. Leave the backend at "torch"'
-            ) from None
+        except Exception as error:
+            said = (str(error).strip().splitlines() or ["no message"])[0]
+            raise ValueError(refused % f"{type(error).__name__}: {said}") from error
 
 
 @torch.inference_mode()

@@ -39,7 +39,7 @@ def _kept(word: str) -> bool:
     return word in KEPT or word.split("'")[0] in KEPT
 
 
-@lru_cache(maxsize=4096)  # two families of features ask for it
+@lru_cache(maxsize=8192)  # two families of features ask for it
 def masked(text: str) -> str:
     """The distorted text, its tokens parted by single spaces; "" for a text without any."""
     return " ".join(_tokens(_plain(text)))

@@ -19,7 +19,7 @@ NEAR = 70.0
 """Least alignment (0..100) of a near copy. Every eighth word changed leaves about 87; independent texts of one genre stay under 60."""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _prepared(references: tuple[str, ...]) -> list[tuple[tuple[str, ...], set[tuple[str, str]]]]:
     """The words of each, and the pairs of neighbours."""
     originals = [word_texts(reference) for reference in references]

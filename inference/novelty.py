@@ -374,17 +374,12 @@ def copy_limit(texts: Sequence[str]) -> int:
     in the words of all texts.
     """
     if len(texts) < 2:
-        return limit_of([])
+        return LONGEST_SPAN_ALONE
     index = CopyIndex(texts)
     for words_shared in range(LEAST_LIMIT + 1, MOST_LIMIT + 1):
         if not index.shares(words_shared):
             return words_shared - 1
     return MOST_LIMIT
-
-
-def limit_of(spans: Sequence[float]) -> int:
-    """`copy_limit` from the longest span that each original shares with the others; none for one original."""
-    return int(min(max([LEAST_LIMIT, *spans]), MOST_LIMIT)) if spans else LONGEST_SPAN_ALONE
 
 
 def repetition(text: str, n: int = 4) -> float:

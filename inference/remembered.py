@@ -14,7 +14,7 @@ class Remembered:
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         unknown = [text for text in dict.fromkeys(texts) if text not in self._rows]
-        if len(self._rows) + len(unknown) > self._at_most:
+        if unknown and len(self._rows) + len(unknown) > max(self._at_most, len(texts)):
             self._rows.clear()
             unknown = list(dict.fromkeys(texts))
         if unknown:

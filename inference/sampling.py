@@ -445,7 +445,8 @@ def _loaded(source: Source, dtype: str, backend: str) -> Checkpoint:
         return load(source, dtype=dtype)
     if dtype not in ("auto", "float32"):
         raise ValueError(f'backend "onnx" draws in float32, found dtype {dtype!r}: leave it out')
-    checkpoint = load(source, dtype="float32")
+    exported.installed()
+    checkpoint = load(source, dtype="float32", device="cpu")
     exported.exported(checkpoint)
     return checkpoint
 

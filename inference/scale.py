@@ -18,7 +18,7 @@ from inference.band import BAND_OF, banded
 from inference.delta import deltas
 from inference.imposters import style_votes
 from inference.near import near_copied
-from inference.novelty import CopyIndex, limit_of, repetition
+from inference.novelty import CopyIndex, copy_limit, repetition
 from inference.remembered import Remembered
 from inference.similarity import embed
 from inference.structure import structure
@@ -75,8 +75,8 @@ class Scale:
 
     @cached_property
     def copy_limit(self) -> int:
-        """Words in a row that may be copied (`inference.novelty.copy_limit`)."""
-        return limit_of(self.band.get("longest_copied_span", []))
+        """Words in a row that may be copied (`inference.novelty.copy_limit`): of all originals, as the guard has it."""
+        return copy_limit(self.originals)
 
     @cached_property
     def some(self) -> tuple[str, ...]:

@@ -173,7 +173,7 @@ def _diversity(
     bodies: Sequence[str], metrics: Sequence[dict[str, Any]], scale: Scale
 ) -> dict[str, dict[str, float]]:
     """Figures of `inference.diversity` of texts and originals, at as many as there are of both."""
-    n = min(len(bodies), len(scale.originals))
+    n = min(len(bodies), len(scale.some))
     if n < 2:
         return {}
     names = [str(row["protagonist"]) for row in metrics]

@@ -352,7 +352,7 @@ def features(text: str) -> np.ndarray:
     return _remembered_vector(text).copy()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def _remembered_vector(text: str) -> np.ndarray:
     return _vector(_Text(text))
 

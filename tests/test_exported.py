@@ -1,10 +1,14 @@
 """The ONNX backend draws what transformers draws; where it is not installed, or can't run a model, it says so."""
 
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
+import inference.checkpoints
 import inference.exported
 from data.brief import Brief
 from data.dataset import encode
@@ -47,6 +51,32 @@ def test_what_is_not_installed_is_named_before_anything_is_drawn(
         next(stream("tiny", backend="onnx"))
     assert main(["generate", "tiny", "--backend", "onnx"]) == 2
     assert "make onnx" in capsys.readouterr().err
+
+
+def test_it_runs_on_the_processor_whatever_else_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference.checkpoints, "best_device", lambda: "meta")
+    monkeypatch.setattr(inference.exported, "installed", lambda: None)
+    devices = []
+
+    def refuse(checkpoint: Checkpoint) -> None:
+        devices.append(checkpoint.device.type)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(inference.exported, "exported", refuse)
+    with pytest.raises(ValueError, match="far enough"):
+        generate("tiny", backend="onnx")
+    assert devices == ["cpu"]
+
+
+def test_a_model_that_keeps_only_a_window_is_refused(embedded: Checkpoint, monkeypatch) -> None:
+    monkeypatch.setattr(inference.exported, "NEEDED", ())
+    config = MistralConfig(
+        num_hidden_layers=1, hidden_size=32, intermediate_size=32, num_attention_heads=1, num_key_value_heads=1,
+        vocab_size=len(embedded.tokenizer), sliding_window=16, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    windowed = Checkpoint(MistralForCausalLM(config).eval(), embedded.tokenizer, "a Mistral", 1024)
+    with pytest.raises(ValueError, match="keeps something else than all keys and values"):
+        generate(windowed, backend="onnx")
 
 
 def test_what_it_does_not_do_is_refused() -> None:
@@ -142,3 +172,20 @@ def test_an_architecture_that_the_builder_does_not_know_is_refused(embedded: Che
     gpt2 = Checkpoint(GPT2LMHeadModel(config).eval(), embedded.tokenizer, "a GPT-2", 1024)
     with pytest.raises(ValueError, match=r"can't run a GPT-2 \(GPT2LMHeadModel\): .*Leave the backend"):
         generate(gpt2, backend="onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("installed")
+def test_a_file_that_can_not_be_loaded_ends_in_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The builder is made to leave half of a file."""
+
+    def build(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        folder = Path(command[command.index("-o") + 1])
+        folder.mkdir()
+        (folder / "model.onnx").write_bytes(b"half of a")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(inference.exported.subprocess, "run", build)
+    monkeypatch.setattr(inference.exported, "_EXPORTED", {})
+    with pytest.raises(ValueError, match=r"can't run .*Leave the backend"):
+        generate("tiny", backend="onnx")

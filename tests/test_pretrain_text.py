@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data.brief import Brief, parse_vignettes
 from data.names import name_counts
-from training.pretrain.abridge import WORDS, abridged
+from training.pretrain.abridge import WORDS, _opens, abridged
 from training.pretrain.clean import Cleaned, clean, curl
 from training.pretrain.corpus import Text, build_texts, read_texts, thinned, write_texts
 from training.pretrain.names import dominating, gender_of, recast
@@ -161,10 +161,43 @@ def test_nobody_is_known_after_a_gap_who_was_met_in_it() -> None:
     middle = len(paragraphs) // 2
     met = "One day Idris came down the hill, and Idris and Elara sat on the wall until the boats came home in the dark."
     later = "Years later Elara and Idris still talked of the boats, and of the wall, and Idris laughed at it."
-    told = [*paragraphs[:middle], met, *paragraphs[middle:], later]
-    found = abridged(told, random.Random(0), 200)
-    assert len(found) > 20
-    assert all(met in short for short in found if later in short) and all(later in short for short in found)
+    ended = abridged([*paragraphs[:middle], met, *paragraphs[middle:], later], random.Random(0), 200)
+    assert len(ended) > 20 and all(met in short for short in ended)  # all have the ending, where he is known
+    back = later.replace("Years later", "One morning")
+    told = [*paragraphs[:8], met, *paragraphs[8:10], back, *paragraphs[10:]]
+    found = abridged(told, random.Random(0), 5000)
+    assert any(met in short and back in short for short in found) and any(met in short for short in found)
+    assert all(met in short for short in found if back in short)
+
+
+def test_nobody_is_known_who_was_met_before_the_beginning() -> None:
+    paragraphs = story(1400).split("\n\n")
+    said = [f"{paragraph} She told Idris of it." for paragraph in paragraphs[3:5]]
+    told = ["Elara had a brother whom all knew as Idris.", *paragraphs[1:3], *said, *paragraphs[5:]]
+    assert any("told Idris" in short for short in abridged(told, random.Random(0), 500))
+    without = abridged(told, random.Random(0), 500, start=1)
+    assert without and not any("told Idris" in short for short in without)
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "opens"),
+    [
+        ("One evening the rain came back.", True),
+        ("As the sun sank, the boats came home.", True),
+        ("Years later the house was sold.", True),
+        ("The old man thanked Elara.", True),
+        ("The old man thanked her.", False),
+        ("That meant a long walk.", False),
+        ("One of them laughed.", False),
+        ("On the other hand, it hurt.", False),
+        ("He looked at Elara for a long time.", False),
+        ("Her day began early.", False),
+        ('"One day," said Elara.', False),
+        ("", False),
+    ],
+)
+def test_a_scene_opens_with_somebody_or_a_time_and_leans_on_nothing(paragraph: str, opens: bool) -> None:
+    assert _opens(paragraph, {"Elara"}) is opens
 
 
 def test_after_a_gap_nobody_is_speaking() -> None:

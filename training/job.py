@@ -456,7 +456,7 @@ class _Job:
 
     def _control(self, steps: int, tokenizer: Any, context: int) -> float | None:
         """The same tuning on texts of another manner: what it does not do is the originals' own. Returns what the originals that
-        are held out cost it in bits per byte, it saw none; None where no control is wanted."""
+        are held out cost it in bits per byte, of which it saw none; None where no control is wanted."""
         if not self._control_texts:
             return None
         folder = self.work / "control" / "model"

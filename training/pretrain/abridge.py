@@ -21,10 +21,11 @@ Span = tuple[int, int]
 """Paragraphs from the first to before the second."""
 
 _TIME = re.compile(
-    r"(After|As (dawn|days|dusk|evening|months|night|the|time|weeks|years)|At last|By the time|Days|Determined|Eventually|Finally|From "
-    r"that|Hours|In the (days|end|months|weeks|years)|Inspired|Later|Moments|Months|Morning|Night fell|On the|One|Over the|Soon|That|"
-    r"The (following|next)|Then one|Weeks|When|With each|Years)\b"
+    r"(Days|Eventually|Finally|Hours|Later|Moments|Months|Soon|Weeks|Years)\b|(After|As|At|By|From|In|On|Over|One|That|The|Then|When|With)"
+    r"\b(\W+\w+){0,5}?\W+(afternoon|autumn|dawn|days?|dusk|end|evening|hours?|midnight|minutes?|moments?|months?|morning|night|noon|"
+    r"seasons?|spring|summer|sunset|sun|sunrise|time|weeks?|winter|years?)\b"
 )
+_LEANS = re.compile(r"(He|Her|His|It|Its|She|Their|They)\b")
 _WORD = re.compile(r"\b[A-Z]\w+")
 
 
@@ -55,18 +56,19 @@ def _ways(paragraphs: Sequence[str], start: int) -> Iterator[tuple[Span, Span, S
     def fits(span: Span, limits: tuple[int, int]) -> bool:
         return limits[0] <= words(span) <= limits[1]
 
+    # Whoever is met in a gap, or before the beginning, is a stranger after it.
+    before_it = there(0, start) - {hero}
     endings = [
         (first, count) for first in range(start + 1, count) if scene[first] and fits((first, count), ENDING)
     ]
     for end in range(start + 1, count):
         opening = (start, end)
-        if not fits(opening, OPENING) or hero not in there(*opening):
+        if not fits(opening, OPENING) or hero not in there(*opening) or before_it & there(*opening):
             continue
         for first in range(end, count):
             if first > end and not scene[first]:
                 continue
-            # Whoever is met in a gap is a stranger after it.
-            strangers = there(end, first) - there(*opening)
+            strangers = before_it | (there(end, first) - there(*opening))
             for last in range(first + 1, count):
                 middle = (first, last)
                 if not fits(middle, MIDDLE) or strangers & there(*middle):
@@ -82,6 +84,6 @@ def _ways(paragraphs: Sequence[str], start: int) -> Iterator[tuple[Span, Span, S
 def _opens(paragraph: str, names: Collection[str]) -> bool:
     """Whether a scene may begin here."""
     first = re.split(r"(?<=[.!?])\s", paragraph, maxsplit=1)[0]
-    if first.startswith(('"', "'", "“", "‘")):
+    if first.startswith(('"', "'", "“", "‘")) or _LEANS.match(first):
         return False
     return bool(_TIME.match(first)) or any(word in names for word in _WORD.findall(first))

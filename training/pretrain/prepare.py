@@ -61,7 +61,8 @@ def prepare(config: PretrainConfig, corpus: Path | None = None) -> dict[str, Any
     manifest["capped_openings"] = len(capped)
     manifest["train"] = write_buckets(folder / "train", train, tokenizer)
     manifest["held_out"] = write_buckets(folder / "held_out", held_out, tokenizer)
-    manifest["with_brief"] = sum(bool(p.header) for p in train) / max(1, sum(p.begins for p in train))
+    asked = [piece for piece in train if piece.begins and not piece.bucket.endswith("/ending")]
+    manifest["with_brief"] = sum(bool(piece.header) for piece in asked) / max(1, len(asked))
     train_rows = read_buckets(folder / "train")
     manifest["ends_cut_off"] = sum(
         int((np.diff(bucket.starts) > config.length).sum())
