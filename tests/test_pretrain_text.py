@@ -263,6 +263,12 @@ def test_more_than_half_of_the_stories_have_a_brief_that_says_what_they_are() ->
         assert name is None or name in piece.text
 
 
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.2, 20, 65), (1.0, 185, 200)])
+def test_how_many_have_a_brief_may_be_said(share: float, least: int, most: int) -> None:
+    found = [pieces(text(STORY, id=str(i)), set(), False, 0, share)[0] for i in range(200)]
+    assert least <= sum(bool(piece.header) for piece in found) <= most
+
+
 def test_a_gold_brief_is_used_where_there_is_one() -> None:
     brief, body = parse_vignettes((ROOT / "data/vignettes/w1-01.txt").read_text("utf-8"))[0]
     found = [

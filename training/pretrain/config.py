@@ -67,6 +67,8 @@ class PretrainConfig:
     mix_last: dict[str, float] = field(default_factory=dict)
     keep: dict[str, float] = field(default_factory=dict)
     """Source to the share of its texts that `prepare` takes, always the same ones; all of a source that is not named."""
+    briefs: dict[str, float] = field(default_factory=dict)
+    """Source to the share of its stories that stand behind a brief; `pieces.WITH_BRIEF` of a source that is not named."""
     save_minutes: float = 5.0
     measure_minutes: float = 15.0
     seed: int = 0
@@ -125,6 +127,7 @@ _RULES: list[Rule] = [
     ("dropout", "from 0 to below 1", lambda v: 0 <= v < 1),
     ("mix", "shares above 0 that name a bucket each", lambda v: bool(v) and min(v.values()) > 0),
     ("mix_last", "shares above 0 that name a bucket each", lambda v: not v or min(v.values()) > 0),
+    ("briefs", "shares from 0 to 1", lambda v: all(0 <= share <= 1 for share in v.values())),
     ("keep", "shares above 0, up to 1", lambda v: all(0 < share <= 1 for share in v.values())),
     ("save_minutes", "at least 0", lambda v: v >= 0),
     ("measure_minutes", "at least 0", lambda v: v >= 0),

@@ -32,7 +32,16 @@ from training.resumable import polite
 
 CONTEXT = 1024
 
-FREE = ("tokens", "minutes", "save_minutes", "measure_minutes", "compile", "tokens_per_batch", "keep")
+FREE = (
+    "tokens",
+    "minutes",
+    "save_minutes",
+    "measure_minutes",
+    "compile",
+    "tokens_per_batch",
+    "keep",
+    "briefs",
+)
 """Settings that a checkpoint does not hold one to: the budget, what changes a sum by its rounding alone, and what the token
 files say already."""
 

@@ -31,7 +31,8 @@ ABRIDGED = 2
 """Short stories that a long one gives, cut in different ways."""
 
 WITH_BRIEF = 0.6
-"""Share of the stories that stand behind a brief. Endings never do: what is asked for begins where a story begins."""
+"""Share of the stories that stand behind a brief, where nothing else is wanted. Endings never do: what is asked for begins where a
+story begins."""
 
 CURLY = 0.15
 OPENING_SHARE = 0.015
@@ -63,8 +64,10 @@ def capped_openings(texts: Sequence[Text]) -> set[str]:
     return capped
 
 
-def pieces(text: Text, favoured: set[str], capped: bool, seed: int) -> list[Piece]:
-    """The documents that ``text`` gives."""
+def pieces(
+    text: Text, favoured: set[str], capped: bool, seed: int, with_brief: float = WITH_BRIEF
+) -> list[Piece]:
+    """The documents that ``text`` gives; those that are a story's beginning have a brief with probability ``with_brief``."""
     rng = random.Random(f"{seed}:{text.id}")
     body = text.text
     if text.source != "vignettes":
@@ -73,7 +76,7 @@ def pieces(text: Text, favoured: set[str], capped: bool, seed: int) -> list[Piec
     found = []
     for kind, part, begins, ends in _cut(text, body, capped, rng):
         header = ""
-        if begins and kind != "ending" and rng.random() < WITH_BRIEF:
+        if begins and kind != "ending" and rng.random() < with_brief:
             # An opening is asked for by what the whole story is, the only one that says how long it gets.
             asked = body if kind == "opening" else part
             header = _some_fields(

@@ -21,7 +21,7 @@ from data.originals import load_originals
 from training.pretrain.config import PretrainConfig
 from training.pretrain.corpus import build_texts, read_texts, thinned, write_texts
 from training.pretrain.names import dominating
-from training.pretrain.pieces import Piece, capped_openings, pieces
+from training.pretrain.pieces import WITH_BRIEF, Piece, capped_openings, pieces
 from training.pretrain.tokenizer import END, train_tokenizer
 from training.pretrain.tokens import read_buckets, write_buckets
 
@@ -52,7 +52,8 @@ def prepare(config: PretrainConfig, corpus: Path | None = None) -> dict[str, Any
     favoured = dominating(t.text for t in trained if t.source != "vignettes")
     capped = capped_openings(trained)
     made: list[list[Piece]] = Parallel(n_jobs=-1, batch_size=32)(
-        delayed(pieces)(t, favoured, t.id in capped, seed) for t in texts
+        delayed(pieces)(t, favoured, t.id in capped, seed, config.briefs.get(t.source, WITH_BRIEF))
+        for t in texts
     )
     train = [piece for text, found in zip(texts, made, strict=True) if not text.held_out for piece in found]
     held_out = [piece for text, found in zip(texts, made, strict=True) if text.held_out for piece in found]
