@@ -39,6 +39,7 @@ class Exported:
 
     def __init__(self, folder: Path, head: int, threads: int) -> None:
         onnxruntime: Any = import_module("onnxruntime")
+        onnxruntime.disable_telemetry_events()  # which its builds for Windows send
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Threads that wait by spinning are a tenth faster alone, and slow as soon as anything else runs.
