@@ -86,7 +86,10 @@ def test_tokens_a_second(which: str, smollm2: str, capsys: pytest.CaptureFixture
     checkpoint = load("embedded" if which == "embedded" else smollm2, dtype="float32", device="cpu")
     onnx = all(find_spec(name) for name in NEEDED)
     if onnx:
-        drawn(checkpoint, 1, 1, texts, backend="onnx")  # exports
+        before = time.perf_counter()
+        drawn(checkpoint, 1, 1, texts, backend="onnx")
+        with capsys.disabled():
+            print(f"\nexported in {time.perf_counter() - before:.1f} s")
     with capsys.disabled():
         print(
             f"\n{date.today()}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {which}, float32"
