@@ -20,6 +20,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
+import training.begin
 import training.job
 import training.provenance
 from inference.runs import Run
@@ -272,7 +273,7 @@ def test_the_board_is_one_switch(
     }
     assert all(boards.values())
     assert left(run) == left(few_words_run)
-    monkeypatch.setattr(training.job, "find_spec", lambda _: None)
+    monkeypatch.setattr(training.begin, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match="tensorboard: is not installed; pip install tensorboard"):
         train(settings, existing="overwrite")
     assert left(run) == left(few_words_run)

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +21,24 @@ from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedModel
 
 from data import atomic
-from data.bases import Base, resolve
+from data.bases import Base
 from data.brief import Brief
 from data.check import oddities
 from data.dataset import encode, special_ids
 from data.detect import detect_brief
-from data.originals import Original, ignored, load_originals
+from data.originals import Original, ignored
 from data.splits import Fold, folds
 from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
-from inference.runs import Run, is_run
+from inference.runs import Run
 from inference.scale import ZERO_EVERY
 from inference.stylometry import contrast_texts
 from training import influence, processes, provenance
+from training.begin import Begun, begin
 from training.card import model_card
 from training.choosing import Choice, Curve, Point, choose_steps
 from training.config import TrainConfig
-from training.current import finished, run_folder
+from training.current import run_folder
 from training.finetune import Look, finetune, hardware, looks
 from training.kept import Kept
 from training.plan import Plan
@@ -65,10 +65,10 @@ def train(
     device, _ = hardware(config)
     processes.join(on_cpu=device == "cpu")
     # What the first can't begin with, none begins with.
-    found: _Begun | ValueError | None = None
+    found: Begun | ValueError | None = None
     if processes.is_first():
         try:
-            found = _begin(config, existing, report, progress)
+            found = begin(config, existing, report, progress)
         except ValueError as error:
             found = error
     found = processes.agree(found)
@@ -108,87 +108,6 @@ def train(
     if report:
         tidy(target)
     return target
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """What a run goes on from; ``work`` is None where there is nothing to do."""
-
-    originals: Sequence[Original]
-    base: Base
-    work: Path | None
-
-
-def _begin(config: TrainConfig, existing: str, report: bool, progress: bool) -> _Begun:
-    """Check what goes in, and make the folder to work in."""
-    if config.tensorboard and find_spec("tensorboard") is None:
-        raise ValueError("tensorboard: is not installed; pip install tensorboard, or set tensorboard: false")
-    originals = load_originals(config.originals)
-    base = resolve(config.base, config.base_revision)
-    target = run_folder(config)
-    atomic.recover_folder(target)
-    stamp = provenance.fingerprint(config, originals, base)
-    if existing == "refresh" and finished(target, stamp, report):
-        return _Begun(originals, base, None)
-    if existing == "refresh":
-        _refuse_other_texts(target, originals)
-    if config.context is not None and config.context > base.context():
-        raise ValueError(
-            f"context: this base sees at most {base.context()} tokens at once, found {config.context}; leave it out, or lower it"
-        )
-    if processes.spread() and (config.lora_rank or config.interpolation < 1 or config.layer_decay < 1):
-        raise ValueError(
-            "lora_rank, interpolation, layer_decay: none goes with weights that are spread over processes (FSDP); use "
-            "configs/accelerate/ddp.yaml, or set lora_rank: 0, interpolation: 1 and layer_decay: 1"
-        )
-    return _Begun(originals, base, _work_folder(target, stamp, existing, progress))
-
-
-def _refuse_other_texts(target: Path, originals: Sequence[Original]) -> None:
-    """ValueError where ``target``, finished or interrupted, is of texts that are none of ``originals``."""
-    for folder, what in ((target, "a run"), (_work(target), "an interrupted run")):
-        try:
-            there = {original.text for original in load_originals(folder / "originals.jsonl")}
-        except ValueError:  # none, or not so far
-            continue
-        if not there & {original.text for original in originals}:
-            raise ValueError(
-                f"{target} is {what} of other texts. Give this one a name of its own (make run NAME=..., or --name ...), "
-                f"or remove {folder}."
-            )
-
-
-def _work(target: Path) -> Path:
-    return target.with_name(f".{target.name}.partial")
-
-
-def _work_folder(target: Path, stamp: str, existing: str, progress: bool) -> Path:
-    """The folder to work in: fresh, or the interrupted attempt's. Refuses what would replace something unasked."""
-    work = _work(target)
-    interrupted = (work / "fingerprint").exists()
-    same = interrupted and (work / "fingerprint").read_text("utf-8") == stamp
-    if existing not in {"refuse", "overwrite", "resume", "refresh"}:
-        raise ValueError(f"existing must be refuse, overwrite, resume or refresh, found {existing!r}")
-    if existing == "resume" and not same:
-        found = (
-            "its settings, texts, base or code have changed" if interrupted else "no interrupted run is there"
-        )
-        raise ValueError(f"{target} can't be resumed: {found}. Start anew with --overwrite.")
-    if existing == "refuse" and target.exists():
-        raise ValueError(f"{target} exists already. Train it anew with --overwrite, or choose another name.")
-    if existing == "refuse" and interrupted:
-        raise ValueError(
-            f"an interrupted run of {target} is there. Continue it with --resume, or start anew with --overwrite."
-        )
-    if existing == "refresh" and progress and (is_run(target) or interrupted) and not same:
-        what = "an interrupted attempt" if interrupted else str(target)
-        tqdm.write(f"{what}: inputs, settings or the program have changed; it is made anew")
-    if existing == "overwrite" or not same:
-        shutil.rmtree(work, ignore_errors=True)
-    atomic.sweep(work)
-    work.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(work / "fingerprint", stamp)
-    return work
 
 
 @dataclass(frozen=True)
