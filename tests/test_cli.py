@@ -22,7 +22,7 @@ from training.__main__ import main as training_main
 
 COMMANDS = {
     "data": ["check"],
-    "training": ["run", "pretrain", "prepare", "base-eval", "ablate", "style"],
+    "training": ["run", "pretrain", "prepare", "average", "base-eval", "ablate", "style"],
     "inference": ["generate", "score", "report", "compare"],
 }
 HEAVY = {

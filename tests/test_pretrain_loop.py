@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from data.dataset import IGNORE
 from training.attention import blocked_attention
 from training.pretrain import loop
+from training.pretrain.average import average
 from training.pretrain.base_eval import detection, longest_shared, obeyed, unseen
 from training.pretrain.config import PretrainConfig, load_pretrain_config
 from training.pretrain.corpus import Text, write_texts
@@ -232,6 +234,33 @@ def test_a_training_cools_down_beside_itself_and_goes_on_as_if_it_had_not(
     while (folder := pretrain(cool, again, updates=2)).name != "model":
         pass
     assert all(torch.equal(first[name], parameter) for name, parameter in weights(folder).items())
+
+
+def test_the_mean_of_trainings_is_that_of_their_averaged_weights(
+    prepared: PretrainConfig, tmp_path: Path
+) -> None:
+    ended = pretrain(replace(prepared, name="ended", tokens=3_000), tmp_path)
+    open_ended = pretrain(replace(prepared, name="open", seed=1), tmp_path, updates=3)
+    out = tmp_path / "mean" / "model"
+    assert average([open_ended, ended.parent], out) == out
+    parts = [load_file(f / "checkpoint/tensors.safetensors") for f in (ended.parent, open_ended)]
+    for name, parameter in weights(out).items():
+        mean = (parts[0][f"average.{name}"] + parts[1][f"average.{name}"]) / 2
+        assert torch.equal(parameter, mean.to(torch.bfloat16).float()), name
+    assert {f.name for f in out.iterdir()} == {f.name for f in ended.iterdir()} - {"pretrain.yaml"}
+    assert pipeline("text-generation", model=str(out))("The", max_new_tokens=2)
+    other = pretrain(replace(prepared, name="deep", layers=3, tokens=1_000), tmp_path)
+    for trainings, said in (
+        ([ended.parent], "two trainings or more, found 1"),
+        ([ended.parent, tmp_path / "none"], "no checkpoint in .*none"),
+        ([open_ended, open_ended], "none of .* has come to its end"),
+        ([ended.parent, other.parent], "deep has another shape than .*ended"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            average(trainings, tmp_path / "no")
+    with pytest.raises(ValueError, match="exists already"):
+        average([open_ended, ended.parent], out)
+    assert not (tmp_path / "no").exists() and not list(tmp_path.rglob("*.partial"))
 
 
 def test_ctrl_c_lets_the_update_be_finished_and_saved(

@@ -53,6 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
     prepare = commands.add_parser("prepare", help="make the text and token files of a pretraining")
     prepare.add_argument("config")
     prepare.add_argument("--corpus", type=Path, help="folder of .jsonl.xz (default: the texts made before)")
+    mean = commands.add_parser("average", help="the mean of several pretrainings' weights as one model")
+    mean.add_argument(
+        "trainings", nargs="+", type=Path, metavar="training", help="folders under runs/ with a checkpoint"
+    )
+    mean.add_argument("--out", type=Path, required=True, help="where the model goes")
     judge = commands.add_parser(
         "base-eval", help="measure bases: held-out bits per byte, 200 stories from unseen briefs"
     )
@@ -82,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         "run": _run,
         "pretrain": _pretrain,
         "prepare": _prepare,
+        "average": _average,
         "base-eval": _base_eval,
         "style": _style,
         "ablate": _ablate,
@@ -117,6 +123,12 @@ def _pretrain(options: argparse.Namespace) -> None:
     from training.pretrain.loop import pretrain
 
     print(pretrain(_pretraining(options), updates=options.updates))
+
+
+def _average(options: argparse.Namespace) -> None:
+    from training.pretrain.average import average
+
+    print(average(options.trainings, options.out))
 
 
 def _base_eval(options: argparse.Namespace) -> None:

@@ -1,0 +1,62 @@
+"""The mean of several trainings' weights as one model: branches of one training that saw other mixes or other seeds.
+
+Their mean costs less on held-out text than each of them (Wortsman et al. 2022, arXiv 2203.05482), as long as they come from the
+same weights not long ago. Does not train, and does not say which go together; `training.pretrain.base_eval` does.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from transformers import AutoTokenizer, GenerationConfig, Qwen3Config, Qwen3ForCausalLM
+
+from data import atomic
+
+_PREFIX = "average."
+
+
+def average(trainings: Sequence[Path], out: Path) -> Path:
+    """Write the equal mean of the averaged weights of ``trainings`` (folders with a checkpoint) as a model folder in bfloat16.
+
+    Shape and tokenizer are those of the first one that has come to its end. Raises ValueError for fewer than two trainings, one
+    without a checkpoint or of another shape, where none has come to its end, and where ``out`` exists.
+    """
+    if len(trainings) < 2:
+        raise ValueError(f"a mean is of two trainings or more, found {len(trainings)}: name the others too")
+    if out.exists():
+        raise ValueError(f"{out} exists already: choose another folder, or remove it")
+    checkpoints = [folder / "checkpoint" / "tensors.safetensors" for folder in trainings]
+    if missing := [str(file.parent.parent) for file in checkpoints if not file.exists()]:
+        raise ValueError(
+            f"no checkpoint in {', '.join(missing)}: name folders of trainings, as runs/base-cpu"
+        )
+    ended = next((folder / "model" for folder in trainings if (folder / "model").exists()), None)
+    if ended is None:
+        raise ValueError(f"none of {', '.join(map(str, trainings))} has come to its end: finish one of them")
+    first, *others = map(_weights, checkpoints)
+    for folder, weights in zip(trainings[1:], others, strict=True):
+        if {n: w.shape for n, w in weights.items()} != {n: w.shape for n, w in first.items()}:
+            raise ValueError(f"{folder} has another shape than {trainings[0]}: only like goes with like")
+    model = Qwen3ForCausalLM(Qwen3Config.from_pretrained(ended, local_files_only=True))
+    mean = {name: torch.stack([w[name] for w in (first, *others)]).mean(0) for name in first}
+    model.load_state_dict(mean | {"lm_head.weight": mean["model.embed_tokens.weight"]})
+    model.to(torch.bfloat16)  # type: ignore[arg-type]
+    model.generation_config = GenerationConfig.from_pretrained(ended, local_files_only=True)
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    AutoTokenizer.from_pretrained(ended, local_files_only=True).save_pretrained(partial)
+    atomic.replace_folder(partial, out)
+    return out
+
+
+def _weights(file: Path) -> dict[str, torch.Tensor]:
+    """The averaged weights of a checkpoint, float32."""
+    with safe_open(file, framework="pt") as tensors:
+        return {
+            name.removeprefix(_PREFIX): tensors.get_tensor(name)
+            for name in tensors.keys()  # noqa: SIM118  # no mapping
+            if name.startswith(_PREFIX)
+        }
