@@ -19,11 +19,12 @@ from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
+from data.brief import Brief
 from data.dataset import IGNORE
 from training.attention import blocked_attention
 from training.pretrain import loop
 from training.pretrain.average import average
-from training.pretrain.base_eval import detection, longest_shared, obeyed, unseen
+from training.pretrain.base_eval import detection, evaluate, longest_shared, obeyed, show, unseen
 from training.pretrain.config import PretrainConfig, load_pretrain_config
 from training.pretrain.corpus import Text, write_texts
 from training.pretrain.loop import pretrain, schedule
@@ -249,11 +250,17 @@ def test_the_mean_of_trainings_is_that_of_their_averaged_weights(
         assert torch.equal(parameter, mean.to(torch.bfloat16).float()), name
     assert {f.name for f in out.iterdir()} == {f.name for f in ended.iterdir()} - {"pretrain.yaml"}
     assert pipeline("text-generation", model=str(out))("The", max_new_tokens=2)
+    damaged = tmp_path / "damaged"
+    (damaged / "checkpoint").mkdir(parents=True)
+    whole = (open_ended / "checkpoint/tensors.safetensors").read_bytes()
+    (damaged / "checkpoint/tensors.safetensors").write_bytes(whole[: len(whole) // 2])
     other = pretrain(replace(prepared, name="deep", layers=3, tokens=1_000), tmp_path)
     for trainings, said in (
-        ([ended.parent], "two trainings or more, found 1"),
+        ([ended.parent], "two trainings or more, each once, found .*ended"),
+        ([ended.parent, open_ended, ended.parent], "each once"),
         ([ended.parent, tmp_path / "none"], "no checkpoint in .*none"),
-        ([open_ended, open_ended], "none of .* has come to its end"),
+        ([open_ended, damaged], "none of .* has come to its end"),
+        ([ended.parent, damaged], "damaged.*is damaged .*: leave that training out"),
         ([ended.parent, other.parent], "deep has another shape than .*ended"),
     ):
         with pytest.raises(ValueError, match=said):
@@ -393,6 +400,19 @@ def test_longest_shared_is_what_brute_force_finds() -> None:
         return max(runs, default=0)
 
     assert longest_shared(queries, corpus) == [brute(query) for query in queries]
+
+
+def test_spans_are_counted_for_the_stories_and_for_each_source(tmp_path: Path) -> None:
+    taught = "the crow asked the fox for bread and the fox gave her a stone to eat"
+    held_out = {"fables": [f"One day {taught}.", "Nobody shares this one at all."], "letters": ["Dear all"]}
+    figures = evaluate("embedded", held_out, [Brief(name="Ines")] * 2, [taught], tmp_path)
+    spans = figures["longest_shared_span"]
+    assert set(spans) == {"stories", "held out, fables", "held out, letters"}
+    assert spans["held out, fables"]["most"] == len(taught.split())
+    assert spans["held out, letters"]["most"] == 0 and spans["stories"]["most"] < len(taught.split())
+    assert "held out, fables: {'median'" in show("x", figures)
+    without = evaluate("embedded", held_out, [Brief(name="Ines")], [], tmp_path)
+    assert "longest_shared_span" not in without and "span" not in show("x", without)
 
 
 def test_the_protagonist_of_an_unseen_vignette_is_found_by_full_name() -> None:

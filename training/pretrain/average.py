@@ -1,6 +1,6 @@
-"""The mean of several trainings' weights as one model: branches of one training that saw other mixes or other seeds.
+"""The mean of several trainings' weights as one model: branches or later states of one training, of other mixes or seeds.
 
-Their mean costs less on held-out text than each of them (Wortsman et al. 2022, arXiv 2203.05482), as long as they come from the
+Their mean may cost less on held-out text than each of them (Wortsman et al. 2022, arXiv 2203.05482), as long as they come from the
 same weights not long ago. Does not train, and does not say which go together; `training.pretrain.base_eval` does.
 """
 
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
 from data import atomic
@@ -20,13 +21,19 @@ _PREFIX = "average."
 def average(trainings: Sequence[Path], out: Path) -> Path:
     """Write the equal mean of the averaged weights of ``trainings`` (folders with a checkpoint) as a model folder in bfloat16.
 
-    Shape and tokenizer are those of the first one that has come to its end. Raises ValueError for fewer than two trainings, one
-    without a checkpoint or of another shape, where none has come to its end, and where ``out`` exists.
+    Configuration and tokenizer are those of the first one that has come to its end; that the others have the same tokenizer is not
+    checked. Raises ValueError for fewer than two trainings or one twice, a checkpoint that is missing, damaged or of another shape,
+    where none has come to its end, and where ``out`` exists.
     """
-    if len(trainings) < 2:
-        raise ValueError(f"a mean is of two trainings or more, found {len(trainings)}: name the others too")
+    if len({folder.resolve() for folder in trainings}) < max(2, len(trainings)):
+        raise ValueError(
+            f"a mean is of two trainings or more, each once, found {', '.join(map(str, trainings))}: name the others too"
+        )
     if out.exists():
         raise ValueError(f"{out} exists already: choose another folder, or remove it")
+    for folder in trainings:  # what an interruption left half replaced
+        atomic.recover_folder(folder / "checkpoint")
+        atomic.recover_folder(folder / "model")
     checkpoints = [folder / "checkpoint" / "tensors.safetensors" for folder in trainings]
     if missing := [str(file.parent.parent) for file in checkpoints if not file.exists()]:
         raise ValueError(
@@ -54,9 +61,8 @@ def average(trainings: Sequence[Path], out: Path) -> Path:
 
 def _weights(file: Path) -> dict[str, torch.Tensor]:
     """The averaged weights of a checkpoint, float32."""
-    with safe_open(file, framework="pt") as tensors:
-        return {
-            name.removeprefix(_PREFIX): tensors.get_tensor(name)
-            for name in tensors.keys()  # noqa: SIM118  # no mapping
-            if name.startswith(_PREFIX)
-        }
+    try:
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged ({error}): leave that training out, or begin it anew") from error
+    return {n.removeprefix(_PREFIX): tensor for n, tensor in tensors.items() if n.startswith(_PREFIX)}

@@ -157,30 +157,34 @@ def evaluate(
     source: str | Path,
     held_out: Mapping[str, Sequence[str]],
     briefs: Sequence[Brief],
-    corpus: Iterable[str],
+    corpus: Sequence[str],
     out: Path,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All figures of one base; the stories go to ``out``/stories.jsonl, the figures to ``out``/base-eval.json."""
+    """All figures of one base; the stories go to ``out``/stories.jsonl, the figures to ``out``/base-eval.json.
+
+    Spans shared with ``corpus``, the texts that were trained, are left out where it is empty.
+    """
     samples = generate(
         source, brief=list(briefs), seed=seed, batch_size=32, max_new_tokens=900, progress=True
     )
     atomic.write_jsonl(out / "stories.jsonl", [sample.to_dict() for sample in samples])
     flags = [obeyed(sample) for sample in samples]
+    result: dict[str, Any] = {
+        "bits_per_byte": bits_per_byte(source, held_out),
+        "stories": len(samples),
+        "repetition": sum(repetition(s.text) for s in samples) / len(samples),
+    }
     # Beside what real texts of such a length share: a formulaic source shares more with itself than any other.
     groups = {"stories": [sample.text for sample in samples]} | {
         f"held out, {source}": [" ".join(text.split()[:SPAN_WORDS]) for text in texts[:SPAN_TEXTS]]
         for source, texts in held_out.items()
     }
-    spans = iter(longest_shared([text for texts in groups.values() for text in texts], corpus))
-    result: dict[str, Any] = {
-        "bits_per_byte": bits_per_byte(source, held_out),
-        "stories": len(samples),
-        "repetition": sum(repetition(s.text) for s in samples) / len(samples),
-        "longest_shared_span": {
+    if corpus:
+        spans = iter(longest_shared([text for texts in groups.values() for text in texts], corpus))
+        result["longest_shared_span"] = {
             group: _middle([next(spans) for _ in texts]) for group, texts in groups.items()
-        },
-    }
+        }
     for rule in RULES:
         of = [flag[rule] for flag in flags if rule in flag]  # whose brief gives it
         if of:
@@ -201,6 +205,6 @@ def show(name: str, figures: Mapping[str, Any]) -> str:
         share = figures[rule]
         lines.append(f"  {rule} {share['share']:.0%} ({share['low']:.0%} to {share['high']:.0%})")
     lines += [f"  bits per byte, {group}: {value:.4f}" for group, value in figures["bits_per_byte"].items()]
-    for group, spans in figures["longest_shared_span"].items():
+    for group, spans in figures.get("longest_shared_span", {}).items():
         lines.append(f"  longest span shared with the training texts, {group}: {spans}")
     return "\n".join(lines)
