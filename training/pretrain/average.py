@@ -9,13 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from transformers import AutoTokenizer, GenerationConfig, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoTokenizer, Qwen3Config
 
 from data import atomic
-
-_PREFIX = "average."
+from training.pretrain.weights import AVERAGE, TENSORS, read_tensors, write_model
 
 
 def average(trainings: Sequence[Path], out: Path) -> Path:
@@ -34,35 +31,27 @@ def average(trainings: Sequence[Path], out: Path) -> Path:
     for folder in trainings:  # what an interruption left half replaced
         atomic.recover_folder(folder / "checkpoint")
         atomic.recover_folder(folder / "model")
-    checkpoints = [folder / "checkpoint" / "tensors.safetensors" for folder in trainings]
-    if missing := [str(file.parent.parent) for file in checkpoints if not file.exists()]:
+    if missing := [str(folder) for folder in trainings if not (folder / "checkpoint" / TENSORS).exists()]:
         raise ValueError(
             f"no checkpoint in {', '.join(missing)}: name folders of trainings, as runs/base-cpu"
         )
     ended = next((folder / "model" for folder in trainings if (folder / "model").exists()), None)
     if ended is None:
         raise ValueError(f"none of {', '.join(map(str, trainings))} has come to its end: finish one of them")
-    first, *others = map(_weights, checkpoints)
+    first, *others = map(_averaged, trainings)
     for folder, weights in zip(trainings[1:], others, strict=True):
         if {n: w.shape for n, w in weights.items()} != {n: w.shape for n, w in first.items()}:
             raise ValueError(f"{folder} has another shape than {trainings[0]}: only like goes with like")
-    model = Qwen3ForCausalLM(Qwen3Config.from_pretrained(ended, local_files_only=True))
     mean = {name: torch.stack([w[name] for w in (first, *others)]).mean(0) for name in first}
-    model.load_state_dict(mean | {"lm_head.weight": mean["model.embed_tokens.weight"]})
-    model.to(torch.bfloat16)  # type: ignore[arg-type]
-    model.generation_config = GenerationConfig.from_pretrained(ended, local_files_only=True)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    AutoTokenizer.from_pretrained(ended, local_files_only=True).save_pretrained(partial)
+    tokenizer = AutoTokenizer.from_pretrained(ended, local_files_only=True)
+    write_model(Qwen3Config.from_pretrained(ended, local_files_only=True), mean, tokenizer, partial)
     atomic.replace_folder(partial, out)
     return out
 
 
-def _weights(file: Path) -> dict[str, torch.Tensor]:
-    """The averaged weights of a checkpoint, float32."""
-    try:
-        tensors = load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file} is damaged ({error}): leave that training out, or begin it anew") from error
-    return {n.removeprefix(_PREFIX): tensor for n, tensor in tensors.items() if n.startswith(_PREFIX)}
+def _averaged(training: Path) -> dict[str, torch.Tensor]:
+    """The averaged weights of its checkpoint, float32."""
+    tensors = read_tensors(training / "checkpoint", "leave that training out, or begin it anew")
+    return {n.removeprefix(AVERAGE): tensor for n, tensor in tensors.items() if n.startswith(AVERAGE)}

@@ -175,12 +175,12 @@ def evaluate(
         "stories": len(samples),
         "repetition": sum(repetition(s.text) for s in samples) / len(samples),
     }
-    # Beside what real texts of such a length share: a formulaic source shares more with itself than any other.
-    groups = {"stories": [sample.text for sample in samples]} | {
-        f"held out, {source}": [" ".join(text.split()[:SPAN_WORDS]) for text in texts[:SPAN_TEXTS]]
-        for source, texts in held_out.items()
-    }
     if corpus:
+        # Beside what real texts of such a length share: a formulaic source shares more with itself than any other.
+        groups = {"stories": [sample.text for sample in samples]} | {
+            f"held out, {group}": [" ".join(text.split()[:SPAN_WORDS]) for text in texts[:SPAN_TEXTS]]
+            for group, texts in held_out.items()
+        }
         spans = iter(longest_shared([text for texts in groups.values() for text in texts], corpus))
         result["longest_shared_span"] = {
             group: _middle([next(spans) for _ in texts]) for group, texts in groups.items()

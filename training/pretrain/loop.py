@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoTokenizer, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from data import atomic
 from data.bases import resolve
@@ -28,6 +27,7 @@ from training.attention import fits
 from training.dropout import dropped
 from training.pretrain.config import PretrainConfig
 from training.pretrain.tokens import Stream, batches, fingerprint, read_buckets
+from training.pretrain.weights import AVERAGE, TENSORS, read_tensors, write_model
 from training.resumable import polite
 
 CONTEXT = 1024
@@ -201,7 +201,7 @@ class _Training:
         partial = self.folder / "checkpoint.partial"
         partial.mkdir(exist_ok=True)
         tensors = {f"model.{n}": p.detach().cpu().contiguous() for n, p in self.model.named_parameters()}
-        tensors |= {f"average.{n}": p.cpu().contiguous() for n, p in self.average.items()}
+        tensors |= {AVERAGE + n: p.cpu().contiguous() for n, p in self.average.items()}
         names = {id(p): n for n, p in self.model.named_parameters()}
         for optimizer, _ in self.optimizers:
             for parameter, values in optimizer.state.items():
@@ -209,7 +209,7 @@ class _Training:
                     tensors[f"optimizer.{names[id(parameter)]}.{key}"] = (
                         torch.as_tensor(value).cpu().contiguous()
                     )
-        save_file(tensors, partial / "tensors.safetensors")
+        save_file(tensors, partial / TENSORS)
         atomic.write_json(
             partial / "state.json", {**self.state, "drawn": self.stream.drawn, "stamp": self.stamp}
         )
@@ -250,17 +250,12 @@ class _Training:
             raise ValueError(
                 f"{checkpoint} was made with another {', '.join(changed)}: change it back, or train under another name"
             )
-        try:
-            tensors = load_file(checkpoint / "tensors.safetensors")
-        except SafetensorError as error:
-            raise ValueError(
-                f"{checkpoint} is damaged ({error}): remove that folder, and begin anew"
-            ) from error
+        tensors = read_tensors(checkpoint, "remove that folder, and begin anew")
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(tensors[f"model.{name}"])
-                self.average[name].copy_(tensors[f"average.{name}"])
+                self.average[name].copy_(tensors[AVERAGE + name])
         for optimizer, _ in self.optimizers:
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
@@ -277,15 +272,8 @@ class _Training:
         """Write the averaged weights as a model folder in bfloat16."""
         self.save()
         self._log(held_out=self.measure())
-        with _swapped(self.model, self.average):
-            copy = Qwen3ForCausalLM(self.model.config)
-            copy.load_state_dict(self.model.state_dict())
-        copy.to(torch.bfloat16)  # type: ignore[arg-type]
-        end = self.tokenizer.eos_token_id
-        copy.generation_config = GenerationConfig(bos_token_id=end, eos_token_id=end, pad_token_id=end)
         partial = self.folder / "model.partial"
-        copy.save_pretrained(partial)
-        self.tokenizer.save_pretrained(partial)
+        write_model(self.model.config, self.average, self.tokenizer, partial)
         (partial / "pretrain.yaml").write_text(
             yaml.safe_dump(
                 {
