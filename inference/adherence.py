@@ -4,6 +4,7 @@ Measures; does not choose (`inference.choosing`) and does not look for what the 
 """
 
 import re
+from collections import Counter
 
 from data.brief import Brief
 from data.english import grammar, singular
@@ -13,7 +14,12 @@ from data.names import name_counts
 LENGTH_TOLERANCE = 0.25
 """A text is as long as asked for within this share."""
 
+CLEAR = 3
+"""Pronouns of the other gender that are a mistake, and no unhappy sentence; no vignette in tests/ and data/ has so many."""
+
 _WORD = re.compile(r"[^\W_][\w'’\-]*")
+_SENTENCE = re.compile(r"(?<=[.!?])[\"”]?\s+")
+_PRONOUNS = ("she", "her", "hers", "herself"), ("he", "him", "his", "himself")
 _SMALL = frozenset("a an the of in on at by near from for with and his her their my our named called".split())
 
 
@@ -23,7 +29,8 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
     name: its first word or its last stands there twice, and no other name more often that the brief does not give. occupation:
     all of its words, in singular or plural. place, meets: their names, or where none is in them, their nouns (the last word
     before "in", "of" and the like). length: within a quarter. With a name also constant: that name is there from the first third
-    on, leads in every third, and is nobody else's ("Ada and Ada").
+    on, leads in every third, and is nobody else's ("Ada and Ada"). With one whose given name the lists know as a woman's or a man's
+    alone also pronouns: not `CLEAR` more of the other's, right behind the name, than of its own.
     """
     found: dict[str, bool | float] = {}
     said = {singular(word.casefold()) for word in _WORD.findall(text)}
@@ -40,6 +47,10 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
                 for count in _others(third, asked)
             )
         )
+        if gender := _gender(brief.name):
+            her, him = _behind(text, brief.name)
+            own, other = (her, him) if gender == "f" else (him, her)
+            found["pronouns"] = other < own + CLEAR
     if brief.occupation:
         found["occupation"] = _all_said(brief.occupation, said)
     for field in ("place", "meets"):
@@ -62,6 +73,28 @@ def _parts(name: str) -> tuple[str, str]:
     """The first and the last word of a name, without a title."""
     parts = [part for part in name.split() if part.casefold().strip(".") not in words("honorifics")] or [name]
     return parts[0], parts[-1]
+
+
+def _gender(name: str) -> str | None:
+    """ "f" or "m" where the lists have the given name of ``name`` under one of the two; None where both bear it."""
+    first = _parts(name)[0].casefold()
+    if first in words("given_either"):
+        return None
+    listed = [gender for gender in "fm" if first in words(f"given_{gender}")]
+    return listed[0] if len(listed) == 1 else None
+
+
+def _behind(text: str, name: str) -> tuple[int, int]:
+    """How often a woman's pronouns and a man's stand behind the given name in a sentence that has no other name."""
+    others = set(name_counts(text)) - set(name.split())
+    named = re.compile(rf"(?<!\w){re.escape(_parts(name)[0])}(?!\w)")  # a surname may be the wife's
+    found = [0, 0]
+    for sentence in _SENTENCE.split(text):
+        hit = named.search(sentence)
+        if hit and others.isdisjoint(re.findall(r"\w+", sentence)):
+            after = Counter(re.findall(r"\w+", sentence[hit.end() :].casefold()))
+            found = [n + sum(after[word] for word in of) for n, of in zip(found, _PRONOUNS, strict=True)]
+    return found[0], found[1]
 
 
 def _stands(word: str, text: str) -> int:

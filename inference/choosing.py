@@ -1,8 +1,8 @@
 """Chooses among candidates: gates that a text must pass, then its manner, then its difference from the texts chosen before it.
 
-The gates ask for what a reader would not forgive: no end, a copy, a loop, somebody else's story, broken words. Style counts up to
-where the originals begin to be as near to each other; beyond it texts are as good as one another, and the one least like the
-others is taken, since pressing a figure further buys nothing that it measures. Draws nothing; judges no sense.
+The gates ask for what a reader would not forgive: no end, a copy, a loop, somebody else's story, a he who is she, broken words.
+Style counts up to where the originals begin to be as near to each other; beyond it texts are as good as one another, and the one
+least like the others is taken, since pressing a figure further buys nothing that it measures. Draws nothing; judges no sense.
 """
 
 import re
@@ -181,12 +181,15 @@ def refusal(sample: Sample, longest_span: int | None) -> str | None:
     obeyed = sample.scores.get("obeyed", {})
     if not (obeyed.get("name", True) and obeyed.get("constant", True)):
         return f"is not about {sample.brief.name} throughout"
+    if not obeyed.get("pronouns", True):
+        return f"does not know whether {sample.brief.name} is he or she"
     return None
 
 
 def kind_of(remark: str) -> str:
     """A remark without its figures and names, to count."""
     said = re.sub(r"is not about .* throughout", "is not about the one it was asked for throughout", remark)
+    said = re.sub(r"whether .* is he or she", "whether its protagonist is he or she", said)
     said = re.split(r"[:(]|, whom", said)[0].strip()
     said = re.sub(r"the originals' .*", "a name of the originals", said)
     return re.sub(r"\d+", "so many", said)

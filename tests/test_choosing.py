@@ -37,6 +37,10 @@ def sample(
         ("is not about Ida (the elder): she throughout", "is not about the one it was asked for throughout"),
         ("reads as broken: fluency 0.40", "reads as broken"),
         ("is empty", "is empty"),
+        (
+            "does not know whether Ida (the elder): she is he or she",
+            "does not know whether its protagonist is he or she",
+        ),
     ],
 )
 def test_remarks_are_counted_without_their_figures_and_names(remark: str, kind: str) -> None:
@@ -64,6 +68,10 @@ def test_each_gate_says_why() -> None:
     assert refusal(other, None) == "is not about Ida Holm throughout"
     own = sample("Then Ida came. So Ida left. Soon Ida wrote.", brief=Brief(name="Ida Holm"))
     assert refusal(own, None) is None
+    she = sample(
+        "Ida left his hat with his son. So Ida took his bag. Soon Ida wrote.", brief=Brief(name="Ida Holm")
+    )
+    assert refusal(she, None) == "does not know whether Ida Holm is he or she"
 
 
 def test_without_originals_the_least_repetitive_of_those_that_pass_is_chosen() -> None:
