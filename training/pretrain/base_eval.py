@@ -24,9 +24,10 @@ from inference.sampling import generate
 from inference.stylometry import CONTRAST
 from training.pretrain.config import PretrainConfig
 from training.pretrain.corpus import read_texts, words_of
+from training.pretrain.mirror import mirrored
 
 BRIEFS = 200
-RULES = ("ended", "name", "constant", "occupation", "place", "meets", "keywords", "length")
+RULES = ("ended", "name", "constant", "pronouns", "occupation", "place", "meets", "keywords", "length")
 """`obeyed`, in the order in which it is printed."""
 HELD_OUT_TEXTS = 100
 """Held-out texts of each source that bits per byte are of."""
@@ -135,7 +136,9 @@ def evaluate_all(config: PretrainConfig, models: Sequence[str]) -> str:
     for text in corpus:
         if text.held_out and len(held_out.setdefault(text.source, [])) < HELD_OUT_TEXTS:
             held_out[text.source].append(text.text)
+    told = mirrored(corpus, config.mirrored, config.seed)
     trained = [text.text for text in corpus if not text.held_out]
+    trained += [new.text for new, old in zip(told, corpus, strict=True) if new != old]
     found = detection(vignettes)
     pages = ["briefs detected, against the gold ones of unseen vignettes"]
     pages[0] += "".join(

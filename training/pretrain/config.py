@@ -69,6 +69,8 @@ class PretrainConfig:
     """Source to the share of its texts that `prepare` takes, always the same ones; all of a source that is not named."""
     briefs: dict[str, float] = field(default_factory=dict)
     """Source to the share of its stories that stand behind a brief; `pieces.WITH_BRIEF` of a source that is not named."""
+    mirrored: dict[str, float] = field(default_factory=dict)
+    """Source to the share of its stories about women that are told of men instead (`training.pretrain.mirror`)."""
     save_minutes: float = 5.0
     measure_minutes: float = 15.0
     seed: int = 0
@@ -105,6 +107,10 @@ def _share(value: float) -> bool:
     return 0 <= value <= 1
 
 
+def _shares(value: Mapping[str, float]) -> bool:
+    return all(map(_share, value.values()))
+
+
 def _count(value: int) -> bool:
     return value >= 1
 
@@ -127,7 +133,7 @@ _RULES: list[Rule] = [
     ("dropout", "from 0 to below 1", lambda v: 0 <= v < 1),
     ("mix", "shares above 0 that name a bucket each", lambda v: bool(v) and min(v.values()) > 0),
     ("mix_last", "shares above 0 that name a bucket each", lambda v: not v or min(v.values()) > 0),
-    ("briefs", "shares from 0 to 1", lambda v: all(0 <= share <= 1 for share in v.values())),
+    *((key, "shares from 0 to 1", _shares) for key in ("briefs", "mirrored")),
     ("keep", "shares above 0, up to 1", lambda v: all(0 < share <= 1 for share in v.values())),
     ("save_minutes", "at least 0", lambda v: v >= 0),
     ("measure_minutes", "at least 0", lambda v: v >= 0),

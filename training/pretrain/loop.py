@@ -41,6 +41,7 @@ FREE = (
     "tokens_per_batch",
     "keep",
     "briefs",
+    "mirrored",
 )
 """Settings that a checkpoint does not hold one to: the budget, what changes a sum by its rounding alone, and what the token
 files say already."""

@@ -33,7 +33,7 @@ def recast(text: str, favoured: set[str], rng: random.Random, *, hero: bool, sur
     a longer one ("Lily Carter" keeps her surname) or a place's.
     """
     found = name_counts(text)
-    given = {name for name, count in found.items() if count >= 2 and _is_given(name, text)}
+    given = {name for name, count in found.items() if count >= 2 and is_given(name, text)}
     ranked = [name for name, _ in found.most_common() if name in given]
     chosen = [name for name in ranked if name in favoured]
     if hero and ranked and ranked[0] not in chosen:
@@ -41,13 +41,13 @@ def recast(text: str, favoured: set[str], rng: random.Random, *, hero: bool, sur
     taken = {w.casefold() for w in re.findall(r"[^\W\d_]+", text)}
     mapping: dict[str, str] = {}
     for name in chosen:
-        new = _draw(entries(f"given_{gender_of(name, text)}"), taken, rng)
+        new = draw(entries(f"given_{gender_of(name, text)}"), taken, rng)
         mapping[name] = new
         taken.add(new.casefold())
     renamed = replace(text, mapping)
     if surname and chosen and ranked and chosen[0] == ranked[0]:
         new = mapping[chosen[0]]
-        full = f"{new} {_draw(entries('surnames'), taken, rng)}"
+        full = f"{new} {draw(entries('surnames'), taken, rng)}"
         renamed = re.sub(rf"\b{re.escape(new)}\b(?!(?:'s?)?[ -][A-Z]|')", full, renamed, count=1)
     return renamed
 
@@ -60,18 +60,24 @@ def replace(text: str, mapping: Mapping[str, str]) -> str:
     return pattern.sub(lambda hit: mapping[hit[1]], text)
 
 
-def _is_given(name: str, text: str) -> bool:
-    """Listed as a given name, or one that does what people do."""
-    return name.casefold() in given_names() or bool(re.search(rf"\b{re.escape(name)} (?:{_DEEDS})\b", text))
+def is_given(name: str, text: str) -> bool:
+    """Listed as a given name, or one that does what people do; and no place, going by what stands before it."""
+    deeds = len(re.findall(rf"\b{re.escape(name)} (?:{_DEEDS})\b", text))
+    inside = len(re.findall(rf"\b(?:{_INSIDE}) {re.escape(name)}\b(?!'s)", text))
+    if name.casefold() in given_names():
+        return inside < 2 or inside <= deeds  # one may confide in Ada
+    return deeds > 0 and not inside and not re.search(rf"\b{re.escape(name.lower())}\b", text)
 
 
+_INSIDE = "in|at|near|across|around|throughout|the|[Ii]sland of|village of|town of|city of|land of|known as"
 _DEEDS = (
     "said|asked|replied|whispered|smiled|nodded|felt|knew|had|was a|looked|turned|went|saw|took|stood|sat|walked|thought|"
     "could|did|would|laughed|sighed|found|heard|watched|stepped|remembered|reached"
 )
 
 
-def _draw(names: tuple[str, ...], taken: set[str], rng: random.Random) -> str:
+def draw(names: tuple[str, ...], taken: set[str], rng: random.Random) -> str:
+    """One of ``names`` that is one word and not ``taken`` (lower case); the last drawn where there seems to be none."""
     for _ in range(50):
         name = rng.choice(names)
         if name.casefold() not in taken and " " not in name:

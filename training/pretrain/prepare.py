@@ -20,6 +20,7 @@ from data.bases import resolve
 from data.originals import load_originals
 from training.pretrain.config import PretrainConfig
 from training.pretrain.corpus import build_texts, read_texts, thinned, write_texts
+from training.pretrain.mirror import mirrored
 from training.pretrain.names import dominating
 from training.pretrain.pieces import WITH_BRIEF, Piece, capped_openings, pieces
 from training.pretrain.tokenizer import END, train_tokenizer
@@ -51,6 +52,7 @@ def prepare(config: PretrainConfig, corpus: Path | None = None) -> dict[str, Any
     trained = [t for t in texts if not t.held_out]
     favoured = dominating(t.text for t in trained if t.source != "vignettes")
     capped = capped_openings(trained)
+    texts = mirrored(texts, config.mirrored, seed)
     made: list[list[Piece]] = Parallel(n_jobs=-1, batch_size=32)(
         delayed(pieces)(t, favoured, t.id in capped, seed, config.briefs.get(t.source, WITH_BRIEF))
         for t in texts
