@@ -21,10 +21,11 @@ from data.draw import draw_briefs
 from inference.checkpoints import SMALL_FILES, best_device, load
 from inference.choosing import refusal
 from inference.leaks import names_in
+from inference.measured import measured
 from inference.novelty import CopyIndex, copy_limit
 from inference.runs import Run
 from inference.sample import Sample, Samples
-from inference.sampling import generate, measured
+from inference.sampling import generate
 from inference.workers import side_by_side
 
 FINAL, CHOSEN, BASE, CONTROL = "final", "chosen", "base", "control"

@@ -7,9 +7,10 @@ import pytest
 from data.brief import Brief
 from data.originals import load_originals
 from inference.choosing import LOOPING, Measures, choose, kind_of, refusal
+from inference.measured import measured
 from inference.novelty import CopyIndex, copy_limit
 from inference.sample import Sample
-from inference.sampling import generate, measured
+from inference.sampling import generate
 from inference.stylometry import contrast_texts
 from tests.small import SEEDS
 

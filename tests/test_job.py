@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 
 import inference.report
 import training.job
+import training.saved
 from data import load_originals
 from data.atomic import recover_folder
 from data.bases import resolve
@@ -251,7 +252,7 @@ def test_the_model_writes_in_a_pipeline_with_its_own_settings(tiny_run: Path) ->
     assert settings.do_sample and settings.eos_token_id == write.tokenizer.eos_token_id
     assert (settings.temperature, settings.top_p, settings.min_p) == (0.8, 1.0, 0.05)
     longest = max(len(write.tokenizer(o.text)["input_ids"]) for o in load_originals(NOIR))
-    assert settings.max_new_tokens == int(training.job.LENGTH_MARGIN * longest)
+    assert settings.max_new_tokens == int(training.saved.LENGTH_MARGIN * longest)
     (found,) = write("I knew", return_full_text=False)
     assert found["generated_text"]
 

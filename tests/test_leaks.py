@@ -3,9 +3,9 @@
 from data.brief import Brief
 from data.originals import load_originals
 from inference.leaks import leaked_names, names_in
+from inference.measured import measured
 from inference.novelty import CopyIndex
 from inference.sample import Sample
-from inference.sampling import measured
 from tests.small import SEEDS
 
 TEXTS = [

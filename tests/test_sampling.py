@@ -9,15 +9,16 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-import inference.sampling
+import inference.drawing
 from data.brief import Brief
 from data.dataset import encode
 from data.draw import draw_briefs
 from data.originals import load_originals
 from inference.checkpoints import Checkpoint, load
+from inference.measured import measured
 from inference.novelty import CopiedSpan, CopyIndex
 from inference.sample import Sample, mark_spans
-from inference.sampling import generate, generate_parts, measured, stream
+from inference.sampling import generate, generate_parts, stream
 from tests.small import SEEDS, chain
 
 BRIEFS = [
@@ -165,7 +166,7 @@ def test_where_the_originals_are_known_what_is_left_out_is_drawn(tiny: Checkpoin
 def test_a_prompt_that_is_too_long_is_refused_before_anything_is_drawn(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference.sampling, "continuations", None)
+    monkeypatch.setattr(inference.drawing, "continuations", None)
     with pytest.raises(ValueError, match="shorten them"):
         generate(tiny, brief=[*BRIEFS, Brief(keywords=[f"thing {i}" for i in range(800)])])
 

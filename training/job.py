@@ -1,4 +1,4 @@
-"""A whole training run: hold each original out, choose the steps, refit on all, write the run directory.
+"""A whole training run: hold each original out, choose the steps, refit on all, write the run directory (`training.saved`).
 
 Everything is written to a hidden folder beside the target and moved there when it is complete, so an interrupted run
 leaves no half of one; what it had done is kept (`training.kept`) and used by the next attempt. Drawing and scoring samples is
@@ -16,26 +16,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tqdm import tqdm
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from data import atomic
 from data.bases import Base
 from data.brief import Brief
 from data.check import oddities
-from data.dataset import encode, special_ids
 from data.detect import detect_brief
 from data.originals import Original, ignored
 from data.splits import Fold, folds
 from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
-from inference.runs import Run
 from inference.scale import ZERO_EVERY
 from inference.stylometry import contrast_texts
-from training import influence, processes, provenance
+from training import influence, processes, provenance, saved
 from training.begin import Begun, begin
-from training.card import model_card
 from training.choosing import Choice, Curve, Point, choose_steps
 from training.config import TrainConfig
 from training.current import run_folder
@@ -47,9 +43,6 @@ from training.resumable import Checkpoints
 SNAPSHOTS_AT_MOST = 4 * 2**30
 """Bytes that the folds' weights, kept at every point of their curves until the steps are chosen, may take on the disk. Above,
 the folds are tuned a second time instead."""
-
-LENGTH_MARGIN = 1.25
-"""A sample may have this many times the tokens of the longest original before it is cut off."""
 
 
 def train(
@@ -140,17 +133,7 @@ class _Job:
             self._say(f"not read (only .txt and .md are): {', '.join(left)}")
         if config.hold_out and not plan:
             self._say("one original alone: nothing can be held out, so nothing here says how well it will do")
-        atomic.write_text(
-            self.work / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
-        )
-        atomic.write_jsonl(
-            self.work / "originals.jsonl",
-            [
-                {"name": o.name, "text": o.text, "source": o.source, "licence": o.licence}
-                | ({"brief": o.brief.to_dict()} if o.brief else {})
-                for o in self.originals
-            ],
-        )
+        saved.write_inputs(self.work, config, self.originals)
         curves = self._measure(plan, tokenizer, context)
         taught = (
             self._influence(tokenizer, context) if plan and len(self.originals) <= influence.MOST else None
@@ -168,21 +151,19 @@ class _Job:
         control = self._control(steps, tokenizer, context)
         if not processes.is_first():
             return
-        self._write_folds(curves, choice, steps, control, beside, taught)
-        record = provenance.describe(
+        saved.write_folds(
+            self.work,
+            self._chosen(choice, steps) | {"bits_per_byte_control": control, "influence": taught},
+            zip(curves, self._fold_steps(choice), beside, strict=True),
+        )
+        used = provenance.describe(
             config, self.originals, self.base, device, str(dtype).removeprefix("torch.")
         )
-        record["control"] = [{"name": o.name, "sha256": o.sha256} for o in self._control_texts]
-        record["model"] = {"sha256": Base("", self.work / "model").sha256()}
-        record["seconds"] = {"train": self.kept.spend()}
-        record["peak_gib"] = provenance.peak_gib()
+        record = saved.write_record(self.work, used, config, self._control_texts, self.kept.spend())
         memory = ", ".join(f"{gib:.1f} GiB ({name})" for name, gib in record["peak_gib"].items())
         self._say(
             f"trained in {record['seconds']['train']:.0f} s, at most {memory or 'an unknown amount of memory'}"
         )
-        atomic.write_json(self.work / "provenance.json", record)
-        card = model_card(config, record, Run.open(self.work).held_out)
-        atomic.write_text(self.work / "model" / "README.md", card)
 
     @property
     def horizon(self) -> int:
@@ -273,35 +254,15 @@ class _Job:
             return [self.config.steps] * len(choice.cross_fitted)
         return choice.cross_fitted
 
-    def _write_folds(
-        self,
-        curves: Sequence[Curve],
-        choice: Choice | None,
-        steps: int,
-        control: float | None,
-        beside: Sequence[dict[str, Any]],
-        taught: list[list[float]] | None,
-    ) -> None:
-        fold_steps = self._fold_steps(choice)
-        atomic.write_json(
-            self.work / "folds.json",
-            {
-                "chosen_steps": steps,
-                "chosen_by": "configuration"
-                if self.config.steps is not None
-                else "held-out curves"
-                if choice
-                else "max_steps",
-                "minimum": choice.minimum if choice else None,
-                "open_ended": choice.open_ended if choice else None,
-                "bits_per_byte_control": control,
-                "influence": taught,
-                "folds": [
-                    {**curve.to_dict(), "steps": fold_step, **figures}
-                    for curve, fold_step, figures in zip(curves, fold_steps, beside, strict=True)
-                ],
-            },
-        )
+    def _chosen(self, choice: Choice | None, steps: int) -> dict[str, Any]:
+        """How many updates the final model has, and why."""
+        given = self.config.steps is not None
+        return {
+            "chosen_steps": steps,
+            "chosen_by": "configuration" if given else "held-out curves" if choice else "max_steps",
+            "minimum": choice.minimum if choice else None,
+            "open_ended": choice.open_ended if choice else None,
+        }
 
     def _save_fold(self, fold: Fold, steps: int, tokenizer: Any, context: int) -> None:
         """Weights of the fold's model at its cross-fitted steps, for its samples.
@@ -408,32 +369,7 @@ class _Job:
     def _save(self, model: PreTrainedModel | None, tokenizer: Any, folder: Path) -> None:
         if model is None or not processes.is_first():
             return
-        opening, end = special_ids(tokenizer)
-        longest = max(len(encode(original.text, tokenizer)) for original in self.originals)
-        sampling: dict[str, Any] = {"do_sample": False}
-        if self.config.temperature > 0:
-            sampling = {
-                "do_sample": True,
-                "temperature": self.config.temperature,
-                "top_p": self.config.top_p,
-                "min_p": self.config.min_p,
-                "top_k": 0,
-            }
-        model.generation_config = GenerationConfig(
-            bos_token_id=opening,
-            eos_token_id=end,
-            pad_token_id=tokenizer.pad_token_id,
-            max_new_tokens=max(64, int(LENGTH_MARGIN * longest)),
-            **sampling,
-        )
-        model.config.use_cache = True  # the Trainer turned it off
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        for file in partial.iterdir():
-            file.chmod(0o644)  # safetensors makes private files; a model is meant to be passed on
-        atomic.replace_folder(partial, folder)
+        saved.write_model(model, tokenizer, folder, self.config, self.originals)
         self.kept.finished(folder)
 
     def _say_if_scarce(self) -> None:

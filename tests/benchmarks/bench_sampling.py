@@ -23,9 +23,9 @@ from data.dataset import encode
 from data.originals import load_originals
 from inference import generate, load
 from inference.checkpoints import Checkpoint
+from inference.drawing import BACKENDS
 from inference.exported import NEEDED
 from inference.sample import Samples
-from inference.sampling import BACKENDS
 from tests.benchmarks.bench_finetune import smollm2  # noqa: F401  a fixture
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,281 @@
+"""What all texts of one call to `generate` share: its settings, the originals, how tokens are drawn, who guards against copies.
+
+Drawn, measured and chosen part by part. Does not load a model and has no public call: `inference.sampling`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TextIteratorStreamer
+
+from data.brief import Brief
+from data.dataset import encode, special_ids
+from data.draw import complete_briefs
+from data.originals import Original, normalise
+from inference import exported
+from inference.checkpoints import Checkpoint
+from inference.choosing import Measures, choose, refusal
+from inference.decoding import Decoding
+from inference.guard import CopyGuard
+from inference.leaks import names_in
+from inference.measured import bands, measured
+from inference.novelty import CopyIndex, copy_limit, words
+from inference.rows import Processor, batches, continuations, padded
+from inference.sample import Sample, Samples
+
+BriefLike = Brief | Mapping[str, Any]
+
+BACKENDS = ("torch", "onnx")
+
+MOST_TOKENS = 1024
+"""Longest text of a model that states no length of its own."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `generate` was asked for, checked; see there."""
+
+    best_of: int = 1
+    seed: int = 0
+    strict: bool = True
+    temperature: float | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    max_new_tokens: int | None = None
+    guard: bool | int = True
+    allow: Sequence[str] = ()
+    batch_size: int = 8
+    backend: str = "torch"
+
+    def __post_init__(self) -> None:
+        for key in ("best_of", "batch_size", "max_new_tokens"):
+            if getattr(self, key) is not None:
+                _at_least_one(key, getattr(self, key))
+        if not isinstance(self.guard, bool | int) or (self.guard is not False and self.guard < 1):
+            raise ValueError(
+                f"a copied run may have 1 word or more, found {self.guard!r}; guard=False sets no limit, True the originals' own"
+            )
+        if self.backend not in BACKENDS:
+            raise ValueError(f"unknown backend {self.backend!r}: choose {' or '.join(BACKENDS)}")
+        if isinstance(self.allow, str):
+            object.__setattr__(self, "allow", (self.allow,))
+
+
+def _at_least_one(key: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{key} must be a whole number, at least 1, found {value!r}")
+
+
+@dataclass(frozen=True)
+class _Originals:
+    """What a text may be a copy of; nothing where nothing is known of it."""
+
+    texts: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, given: Sequence[str | Original] | None) -> "_Originals":
+        """Those given, else those of the checkpoint's run."""
+        if isinstance(given, str):
+            raise ValueError("originals must be a list of texts, found one string: put it in brackets")
+        there = checkpoint.run.originals if checkpoint.run and given is None else []
+        if given is not None:
+            there = [
+                o if isinstance(o, Original) else Original(f"original {i}", o)
+                for i, o in enumerate(given, start=1)
+            ]
+        return cls(tuple(o.text for o in there), tuple(o.name for o in there))
+
+    @cached_property
+    def copies(self) -> CopyIndex | None:
+        """The index of what may be copied."""
+        return CopyIndex(self.texts, self.names) if self.texts else None
+
+    @cached_property
+    def limit(self) -> int | None:
+        """Words in a row that may be an original's; None where there is none."""
+        return copy_limit(self.texts) if self.texts else None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What all samples of one call share."""
+
+    checkpoint: Checkpoint
+    given: Sequence[str | Original] | None
+    begun: str | None
+    settings: Settings
+
+    @cached_property
+    def originals(self) -> _Originals:
+        """Those that were given, else the run's."""
+        return _Originals.of(self.checkpoint, self.given)
+
+    @cached_property
+    def opening(self) -> str:
+        """What every text begins with, as texts are trained; "" for nothing."""
+        try:
+            (self.begun or "").encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"the opening has half of a character at {error.start}: {error.reason}"
+            ) from None
+        return normalise(self.begun or "")
+
+    @cached_property
+    def base(self) -> Any:
+        """The model that tells broken text, where a run knows one."""
+        return self.checkpoint.run.base_source if self.checkpoint.run else None
+
+    @cached_property
+    def gate(self) -> int | None:
+        """Words in a row that a text may have of an original and still be shown: what the guard allows, else the originals' own;
+        what the user's opening has, it may; and where words are allowed, the guard alone decides."""
+        guard, limit, copies = self.settings.guard, self.originals.limit, self.originals.copies
+        if limit is None or copies is None or (self.settings.allow and guard is not False):
+            return None
+        own = copies.longest(self.opening)
+        return max(limit if isinstance(guard, bool) else guard, own.words if own else 0)
+
+    @cached_property
+    def decoding(self) -> Decoding:
+        """How tokens are drawn."""
+        settings, model = self.settings, self.checkpoint.model
+        temperature = settings.temperature
+        if temperature is None and self.checkpoint.run and not model.generation_config.do_sample:
+            temperature = 0.0  # a run that was told to be greedy
+        return Decoding.choose(model, temperature, settings.top_p, settings.min_p)
+
+    def briefs(
+        self, brief: BriefLike | Sequence[BriefLike] | None, fields: Mapping[str, Any], n: int
+    ) -> list[Brief]:
+        """One for each text: what was asked for, and what is drawn where that leaves something open."""
+        _at_least_one("n", n)
+        _ = (
+            self.decoding,
+            self.base if self.settings.best_of > 1 else None,
+        )  # what is wrong is said before anything is drawn
+        if fields:
+            if brief is not None:
+                raise ValueError(
+                    f"give a brief, or its fields one by one, not both: found brief and {', '.join(fields)}"
+                )
+            brief = Brief.from_dict(fields) or None
+        some = brief if isinstance(brief, Sequence) and not isinstance(brief, str) else [brief]
+        if not some:
+            raise ValueError("the list of briefs is empty: give at least one, or leave it out")
+        # An empty Brief is asked for without one; an empty mapping only gives nothing.
+        asked = [_brief(one) for one in some for _ in range(n)]
+        bare = [isinstance(one, Brief) and not one for one in some for _ in range(n)]
+        if self.originals.texts:
+            full = complete_briefs(asked, self.originals.texts, self.settings.seed)
+            asked = [part if none else whole for part, whole, none in zip(asked, full, bare, strict=True)]
+        for one in asked:
+            self._refuse_too_long(one)
+        return asked
+
+    def _refuse_too_long(self, brief: Brief) -> None:
+        taken, context = len(self.prompt(brief)), self.checkpoint.context
+        if taken >= context:
+            raise ValueError(f"brief and opening take {taken} of the model's {context} tokens: shorten them")
+
+    def part(self, briefs: Sequence[Brief], first: int, bar: "tqdm[Any]") -> Samples:
+        """The samples of ``briefs``, the first of which is text number ``first``."""
+        settings = self.settings
+        each = [brief for brief in briefs for _ in range(settings.best_of)]
+        drawn: dict[int, Sample] = {}
+        widths = [padded(len(self.prompt(brief)), self.checkpoint.context) for brief in each]
+        for batch in batches(widths, settings.batch_size):
+            numbers = [first * settings.best_of + i for i in batch]
+            rows = self.samples([each[i] for i in batch], numbers)
+            drawn |= zip(batch, rows, strict=True)
+            bar.update(len(batch))
+        copies, names, own = (
+            self.originals.copies,
+            names_in(self.originals.texts),
+            " ".join([self.opening, *settings.allow]),
+        )
+        band = bands(self.originals.texts)
+        found = [replace(measured(drawn[i], copies, names, own), band=band) for i in range(len(each))]
+        if settings.best_of == 1:
+            return Samples(replace(sample, remark=refusal(sample, self.gate)) for sample in found)
+        groups = [found[i : i + settings.best_of] for i in range(0, len(found), settings.best_of)]
+        return Samples(
+            *choose(groups, Measures(self.originals.texts, self.gate, self.base), strict=settings.strict)
+        )
+
+    def prompt(self, brief: Brief) -> list[int]:
+        """Token ids before the first drawn one. Header and text are encoded apart, as in training, so that no token
+        spans the border between them."""
+        tokenizer = self.checkpoint.tokenizer
+        first, _ = special_ids(tokenizer)
+        return [first, *encode(brief.header(), tokenizer), *encode(self.opening, tokenizer)]
+
+    def guard(self, briefs: Sequence[Brief]) -> CopyGuard | None:
+        """What keeps a batch from copying."""
+        guard, copies = self.settings.guard, self.originals.copies
+        if guard is False or copies is None or self.originals.limit is None:
+            return None
+        most = self.originals.limit if guard is True else guard
+        allowed = {word.text for word in words(" ".join(self.settings.allow))}
+        free = [_names(brief) | allowed for brief in briefs]
+        return CopyGuard(copies, self.checkpoint.tokenizer, most, free, self.opening)
+
+    def tokens(
+        self,
+        briefs: Sequence[Brief],
+        indices: Sequence[int],
+        guard: CopyGuard | None,
+        streamer: TextIteratorStreamer | None = None,
+    ) -> list[list[int]]:
+        """The token ids drawn for a batch whose prompts are padded alike."""
+        model, context = self.checkpoint.model, self.checkpoint.context
+        _, end = special_ids(self.checkpoint.tokenizer)
+        prompts = [self.prompt(brief) for brief in briefs]
+        width = padded(max(map(len, prompts)), context)
+        most = self.settings.max_new_tokens or model.generation_config.max_new_tokens or MOST_TOKENS
+        # First the guard: what is most probable must be something that may be said.
+        processors: list[Processor] = [*([guard] if guard else [])]
+        processors += self.decoding.processors(self.settings.seed, list(indices))
+        most = min(most, context - width)
+        if self.settings.backend == "onnx":
+            return exported.continuations(self.checkpoint, prompts, width, most, end, processors, streamer)
+        return continuations(model, prompts, width, most, end, processors, streamer)
+
+    def samples(self, briefs: Sequence[Brief], indices: Sequence[int]) -> Iterator[Sample]:
+        """One batch of samples, not yet measured."""
+        tokenizer = self.checkpoint.tokenizer
+        _, end = special_ids(tokenizer)
+        guard = self.guard(briefs)
+        rows = self.tokens(briefs, indices, guard)
+        refused = guard.times if guard else [None] * len(rows)
+        for brief, index, row, times in zip(briefs, indices, rows, refused, strict=True):
+            ended = end in row
+            drawn = row[: row.index(end)] if ended else row
+            text = (self.opening + self._continuation(drawn)).rstrip()
+            scores = {} if times is None else {"refused_runs": times}
+            yield Sample(text, brief, self.settings.seed, index, ended, len(drawn), scores)
+
+    def _continuation(self, drawn: list[int]) -> str:
+        """What the drawn tokens add to the opening. Decoded behind it, since some tokenizers drop the space at the
+        start of whatever they decode."""
+        tokenizer = self.checkpoint.tokenizer
+        opening = encode(self.opening, tokenizer)
+        before = tokenizer.decode(opening, skip_special_tokens=True)
+        return str(tokenizer.decode([*opening, *drawn], skip_special_tokens=True)[len(before) :])
+
+
+def _names(brief: Brief) -> set[str]:
+    """The capitalised words of a brief, folded: names of people and places, which a text is to have."""
+    said = " ".join(map(str, brief.to_dict().values()))
+    return {word.text for word in words(said) if said[word.start].isupper()}
+
+
+def _brief(given: Any) -> Brief:
+    """What was given as a brief, None for nothing of it."""
+    if given is None or isinstance(given, Brief):
+        return given or Brief()
+    return Brief.from_dict(given)
