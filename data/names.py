@@ -21,7 +21,9 @@ from data.page import Page, Word
 
 __all__ = ["Run", "name_counts", "runs"]
 
-_CAPITALISED = re.compile(r"(?<=[a-z,;] )([A-Z][a-zà-öø-ÿ]{2,})(?='s\b|\b(?!-))")
+CAPITAL = "A-ZÀ-ÖØ-ÞĆČĎĐĒĚĞĪİĶĻŁŃŇŌŐŒŘŚŞŠȘŤȚŪŮŰŹŻŽ"
+"""Letters that a name begins with, for a class of a pattern."""
+_CAPITALISED = re.compile(rf"(?<=[a-z,;] )([{CAPITAL}][^\W\d_{CAPITAL}]{{2,}})(?='s\b|\b(?!-))")
 """A capitalised word inside a sentence: a name, or close to one."""
 
 _CALENDAR = frozenset(

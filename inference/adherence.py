@@ -9,16 +9,18 @@ from collections import Counter
 from data.brief import Brief
 from data.english import grammar, singular
 from data.lists import words
-from data.names import name_counts
+from data.names import CAPITAL, name_counts
 
 LENGTH_TOLERANCE = 0.25
 """A text is as long as asked for within this share."""
 
 CLEAR = 3
-"""Pronouns of the other gender that are a mistake, and no unhappy sentence; no vignette in tests/ and data/ has so many."""
+"""Pronouns of the other gender that are a mistake, and no unhappy sentence."""
 
 _WORD = re.compile(r"[^\W_][\w'’\-]*")
-_SENTENCE = re.compile(r"(?<=[.!?])[\"”]?\s+")
+_SENTENCE = re.compile(r"(?<=[.!?])[\"”'’»)]*\s+")
+_DOUBLE = re.compile(rf"\b[{CAPITAL}]\w+-[{CAPITAL}]\w+")
+_QUOTE = re.compile(r"[\"“”«»]")
 _PRONOUNS = ("she", "her", "hers", "herself"), ("he", "him", "his", "himself")
 _SMALL = frozenset("a an the of in on at by near from for with and his her their my our named called".split())
 
@@ -30,7 +32,7 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
     all of its words, in singular or plural. place, meets: their names, or where none is in them, their nouns (the last word
     before "in", "of" and the like). length: within a quarter. With a name also constant: that name is there from the first third
     on, leads in every third, and is nobody else's ("Ada and Ada"). With one whose given name the lists know as a woman's or a man's
-    alone also pronouns: not `CLEAR` more of the other's, right behind the name, than of its own.
+    alone also pronouns: behind the name, in sentences of nobody else, not `CLEAR` more of the other's than of its own.
     """
     found: dict[str, bool | float] = {}
     said = {singular(word.casefold()) for word in _WORD.findall(text)}
@@ -76,25 +78,42 @@ def _parts(name: str) -> tuple[str, str]:
 
 
 def _gender(name: str) -> str | None:
-    """ "f" or "m" where the lists have the given name of ``name`` under one of the two; None where both bear it."""
-    first = _parts(name)[0].casefold()
-    if first in words("given_either"):
+    """ "f" or "m" where the lists have the given name of ``name`` under one of the two. None where both bear it, behind a title,
+    which most often stands before a surname, and for a single name that may be one."""
+    first, last = (part.casefold() for part in _parts(name))
+    titled = first != name.split()[0].casefold()
+    if titled or first in words("given_either") or (first == last and first in words("surnames")):
         return None
     listed = [gender for gender in "fm" if first in words(f"given_{gender}")]
     return listed[0] if len(listed) == 1 else None
 
 
 def _behind(text: str, name: str) -> tuple[int, int]:
-    """How often a woman's pronouns and a man's stand behind the given name in a sentence that has no other name."""
+    """How often a woman's pronouns and a man's stand behind the given name, up to a quotation mark, in sentences of nobody else."""
     others = set(name_counts(text)) - set(name.split())
     named = re.compile(rf"(?<!\w){re.escape(_parts(name)[0])}(?!\w)")  # a surname may be the wife's
     found = [0, 0]
     for sentence in _SENTENCE.split(text):
         hit = named.search(sentence)
-        if hit and others.isdisjoint(re.findall(r"\w+", sentence)):
-            after = Counter(re.findall(r"\w+", sentence[hit.end() :].casefold()))
+        if hit and others.isdisjoint(re.findall(r"\w+", sentence)) and not _somebody_else(sentence, name):
+            after = Counter(re.findall(r"\w+", _QUOTE.split(sentence[hit.end() :])[0].casefold()))
             found = [n + sum(after[word] for word in of) for n, of in zip(found, _PRONOUNS, strict=True)]
     return found[0], found[1]
+
+
+def _somebody_else(sentence: str, name: str) -> bool:
+    """Whether a sentence has a person without a name: "the woman", a mother who is not "his", "Mrs Ek", "Jean-Luc"."""
+    said = re.findall(r"\w+", sentence)
+    low = [word.casefold() for word in said]
+    return (
+        any(not words("person_words", group).isdisjoint(low) for group in ("man", "woman", "youngster"))
+        or any(
+            word in words("person_words", "family") and before not in ("his", "her", "s")
+            for before, word in zip(["", *low], low, strict=False)
+        )
+        or any(word.casefold() in words("honorifics") and word[0].isupper() for word in said)
+        or any(part not in name.split() for part in _DOUBLE.findall(sentence))
+    )
 
 
 def _stands(word: str, text: str) -> int:

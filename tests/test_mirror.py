@@ -90,6 +90,39 @@ def test_what_learns_from_no_pronoun_is_refused() -> None:
         Mirror(["She said it to him.", "He came."])
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            "She said: you are a hero, and she will host you.",
+            "He said: you are a hero, and he will host you.",
+        ),
+        ("The bride and the groom saw Mr King.", "The groom and the bride saw Mrs King."),
+        ("The King spoke to Sir Alder and Lord Alder.", "The Queen spoke to Lady Alder and Lady Alder."),
+        ("Lady Élise-Anne met a lady.", "Lord Élise-Anne met a gentleman."),
+        ("It was his now. It was his and hers.", "It was hers now. It was hers and his."),
+        ('His "own" book. He was his own man.', 'Her "own" book. She was her own woman.'),
+        ("Her dad and her daddy miss her.", "His mom and his mommy miss him."),
+        ("She saw Jean-Luc and Marie-Claire.", "He saw Jean-Luc and Marie-Claire."),
+    ],
+)
+def test_words_change_where_they_mean_a_man_or_a_woman(mirror: Mirror, body: str, told: str) -> None:
+    assert mirror(body, random.Random(1)) == told
+
+
+def test_names_with_any_capital_are_redrawn(mirror: Mirror) -> None:
+    told = mirror(
+        "Her aunts, Élise and Małgorzata, came. Małgorzata said it to Élise. Małgorzata said it again.",
+        random.Random(1),
+    )
+    first, second = re.findall(r"uncles, (\w+) and (\w+),", told)[0]
+    assert (
+        told
+        == f"His uncles, {first} and {second}, came. {second} said it to {first}. {second} said it again."
+    )
+    assert {first.casefold(), second.casefold()} <= words("given_m")
+
+
 @pytest.mark.parametrize("bound", ["a long gown", "his white beard", "she was pregnant", "Mother Nature"])
 def test_a_story_bound_to_a_gender_stays_as_it_is(bound: str) -> None:
     assert can_mirror(STORY) and not can_mirror(f"{STORY} There was {bound}.")
@@ -119,6 +152,7 @@ def test_a_share_of_the_stories_about_women_is_told_of_men() -> None:
     [
         ("Tamsel", "Tamsel said no. She had been in Tamsel for years.", False),
         ("Tamsel", "Tamsel said no. She had seen Tamsel.", True),
+        ("Tamsel", "Tamsel said no. He looked at Tamsel. They sat near Tamsel, around Tamsel.", True),
         ("Estate", "The Estate had burned; nobody liked the estate.", False),
         ("Tamsel", "There was a Tamsel.", False),
         ("Clara", "He saw no harm in Clara. Clara said so.", True),

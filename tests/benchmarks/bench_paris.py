@@ -194,7 +194,7 @@ def draws(samples: Sequence[Sample], texts: Sequence[str]) -> str:
         field: statistics.mean(
             float(s.scores["obeyed"][field]) for s in samples if field in s.scores["obeyed"]
         )
-        for field in samples[0].scores["obeyed"]
+        for field in dict.fromkeys(key for s in samples for key in s.scores["obeyed"])
     }
     return (
         f"{len(samples)}; ended {statistics.mean(s.ended_by_eos for s in samples):.0%}; longest span median "

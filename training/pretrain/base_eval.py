@@ -23,7 +23,7 @@ from inference.sample import Sample
 from inference.sampling import generate
 from inference.stylometry import CONTRAST
 from training.pretrain.config import PretrainConfig
-from training.pretrain.corpus import read_texts, words_of
+from training.pretrain.corpus import read_texts, thinned, words_of
 from training.pretrain.mirror import mirrored
 
 BRIEFS = 200
@@ -136,9 +136,10 @@ def evaluate_all(config: PretrainConfig, models: Sequence[str]) -> str:
     for text in corpus:
         if text.held_out and len(held_out.setdefault(text.source, [])) < HELD_OUT_TEXTS:
             held_out[text.source].append(text.text)
-    told = mirrored(corpus, config.mirrored, config.seed)
     trained = [text.text for text in corpus if not text.held_out]
-    trained += [new.text for new, old in zip(told, corpus, strict=True) if new != old]
+    read = thinned((text for text in corpus if text.source in config.sources), config.keep)
+    told = mirrored(read, config.mirrored, config.seed)
+    trained += [new.text for new, old in zip(told, read, strict=True) if new != old]
     found = detection(vignettes)
     pages = ["briefs detected, against the gold ones of unseen vignettes"]
     pages[0] += "".join(

@@ -89,6 +89,11 @@ class PretrainConfig:
             problems.append(f"init, start: give one of the two, found {self.init} and {self.start}")
         return problems
 
+    @property
+    def sources(self) -> set[str]:
+        """Those that the mixes name buckets of."""
+        return {bucket.split("/")[0] for bucket in (*self.mix, *self.mix_last)}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for YAML."""
         return asdict(self)

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from data.english import is_ordinary
 from data.lists import entries, words
-from data.names import name_counts
+from data.names import CAPITAL, name_counts
 from data.slots import gender_of
 from training.pretrain.corpus import Text
 from training.pretrain.names import draw, is_given, replace
@@ -28,36 +28,40 @@ EXAMPLES = 100_000
 """Uses of "his" and "him" that the choice between the two is learned from."""
 
 _PAIRS = """she he, herself himself, woman man, women men, girl boy, girls boys, lady gentleman, ladies gentlemen,
- mother father, mothers fathers, mum dad, mom dad, mommy daddy, mummy daddy, mama papa, mamá papá, maman papa,
+ mother father, mothers fathers, mom dad, mum dad, mommy daddy, mama papa, mamá papá, maman papa,
  grandmother grandfather, grandmothers grandfathers, grandma grandpa, granny grandpa, grandmama grandpapa, nana grandpa,
  daughter son, daughters sons, granddaughter grandson, granddaughters grandsons, sister brother, sisters brothers,
  aunt uncle, aunts uncles, auntie uncle, aunty uncle, niece nephew, nieces nephews, wife husband, wives husbands,
- widow widower, bride bridegroom, girlfriend boyfriend, godmother godfather, stepmother stepfather, stepsister stepbrother,
- queen king, queens kings, princess prince, princesses princes, duchess duke, countess count, empress emperor, baroness baron,
+ widow widower, bride groom, girlfriend boyfriend, fiancée fiancé, godmother godfather, stepmother stepfather, stepsister stepbrother,
+ queen king, queens kings, princess prince, princesses princes, duchess duke, countess count, empress emperor, baroness baron, lady lord,
  mrs mr, ms mr, madam sir, ma'am sir, madame monsieur, mademoiselle monsieur, señora señor, señorita señor, signora signor,
  abuela abuelo, abuelita abuelito, nonna nonno, tía tío, female male, females males, feminine masculine, lass lad,
- heroine hero, heroines heroes, actress actor, actresses actors, waitress waiter, waitresses waiters, hostess host,
- priestess priest, sorceress sorcerer, witch wizard, witches wizards, nun monk, nuns monks, seamstress tailor, mermaid merman,
+ waitress waiter, waitresses waiters, priestess priest, sorceress sorcerer, witch wizard, witches wizards, nun monk, nuns monks,
+ mermaid merman,
  fisherwoman fisherman, craftswoman craftsman, businesswoman businessman, saleswoman salesman, policewoman policeman,
  noblewoman nobleman, horsewoman horseman, sportswoman sportsman, sisterhood brotherhood, womanhood manhood,
  girlhood boyhood, motherhood fatherhood, motherly fatherly, womanly manly, girlish boyish, hers his"""
 
+_ALIKE = "heroine hero, heroines heroes, actress actor, actresses actors, hostess host, seamstress tailor"
+"""A woman's word, and one that is a man's and a woman's alike (or a verb), which stays as it is."""
+
 _BOUND = re.compile(
     r"\b(pregnan\w+|gave birth|births?|births|womb|breasts?|bosom|midwi\w+|beard\w*|moustache|mustache|dress|dresses|gowns?|"
-    r"skirts?|corset|lipstick|bikini|necktie|geisha|quinceañera|maiden\w*|mother (?:nature|earth))\b",
+    r"skirts?|corset|lipstick|bikini|necktie|geisha|quinceañera|maiden\w*|mother (?:nature|earth)|isle of man)\b",
     re.IGNORECASE,
 )
 _PLACE = r"(?:Lake|Mount|Mt\.?|Saint|St\.?|Ste\.?|San|Santa|Port|Fort|Cape|Isle of|Isla|Rue|Rua|Via) "
-_PLACED = r" (?:Island|Isle|Lake|Street|Avenue|Bay|Falls|Park|River|Beach|Valley|Springs|City|da|de|del|do)\b"
+_PLACED = r" (?:Island|Isle|Lake|Street|Avenue|Bay|Falls|Park|River|Beach|Valley|Springs|City)\b"
+_SURNAMED = re.compile(rf"\b(?!(?:A|And|But|Old|Our|That|The|Then|When) )[{CAPITAL}][\w.]* \Z")
 _TOKEN = re.compile(r"[^\W\d_]+|[^\w\s]")
 _BEFORE = re.compile(r"([^\W\d_]+)\W*\Z")
 
 
 def _tables() -> tuple[dict[str, str], dict[str, str]]:
     """Women's words to men's and back; of several women's words for one of men's, the first comes back."""
-    to_men, to_women = {"miss": "mr"}, {"him": "her", "himself": "herself"}
-    for pair in _PAIRS.replace("\n", " ").split(","):
-        hers, his = pair.split()
+    to_men = {"miss": "mr"} | dict(pair.split() for pair in _ALIKE.split(","))
+    to_women = {"him": "her", "himself": "herself", "bridegroom": "bride"}
+    for hers, his in map(str.split, _PAIRS.split(",")):
         to_men[hers] = his
         to_women.setdefault(his, hers)
     return to_men, to_women
@@ -69,7 +73,7 @@ _GENDERED = re.compile(
 )
 _HERS, _HIS = ("she", "her", "hers", "herself"), ("he", "him", "his", "himself")
 _PRONOUN = re.compile(rf"\b(?:{'|'.join(_HERS + _HIS)})\b")
-_CAPITAL = re.compile(r"\b[A-Z][a-zà-öø-ÿ]{2,}\b")
+_CAPITAL = re.compile(rf"\b[{CAPITAL}][^\W\d_{CAPITAL}]{{2,}}\b")
 
 
 def can_mirror(text: str) -> bool:
@@ -173,9 +177,12 @@ def _examples(texts: Iterable[str]) -> Iterator[tuple[list[str], bool]]:
                 yield around(text, *hit.span()), own
 
 
+_NOT_OWNED = re.compile(r" (?!(?:and|but|now|or|then|to|too|when|while|who)\b)[\"'“‘(]?[^\W_]")
+
+
 def _follows(text: str, end: int) -> bool:
-    """Whether a word stands right behind ``end``."""
-    return bool(re.match(r" [^\W_]", text[end : end + 2]))
+    """Whether something that may be owned is named right behind ``end``."""
+    return bool(_NOT_OWNED.match(text[end : end + 9]))
 
 
 def _other(text: str, hit: re.Match[str], owned: dict[int, bool]) -> str:
@@ -184,11 +191,13 @@ def _other(text: str, hit: re.Match[str], owned: dict[int, bool]) -> str:
         return "his" if owned[hit.start()] else "him"
     if low == "his":
         return "her" if _follows(text, hit.end()) else "hers"
-    named = re.match(r"\.? [A-Z]", text[hit.end() : hit.end() + 3])
-    if low in ("miss", "lady", "count") and not (named and hit[0][0].isupper()):  # "I miss you"; "to count"
+    named = bool(re.match(rf"\.? [{CAPITAL}]", text[hit.end() : hit.end() + 3])) and hit[0][0].isupper()
+    if low in ("miss", "lady", "count") and not named:  # "I miss you"; "to count"
         return {"lady": "gentleman"}.get(low, low)
-    if low == "lady":
-        return "lord"
+    if low in ("king", "queen") and hit[0][0].isupper() and _SURNAMED.search(text[: hit.start()][-20:]):
+        return low
+    if low == "sir" and named:
+        return "lady"
     return _TO_MEN.get(low) or _TO_WOMEN[low]
 
 
@@ -211,8 +220,12 @@ def _names(text: str, rng: random.Random) -> dict[str, str]:
     taken = {word.casefold() for word in re.findall(r"[^\W\d_]+", text)}
     mapping = {}
     for name in people:
-        if not is_given(name, text) or re.search(rf"{_PLACE}{name}\b|\b{name}{_PLACED}", text):
+        if not is_given(name, text) or re.search(
+            rf"{_PLACE}{name}\b|\b{name}{_PLACED}|-{name}\b|\b{name}-", text
+        ):
             continue
-        mapping[name] = draw(entries("given_m" if gender_of(name, text) == "f" else "given_f"), taken, rng)
+        low = name.casefold()
+        woman = low in words("given_f") if low in listed else gender_of(name, text) == "f"
+        mapping[name] = draw(entries("given_m" if woman else "given_f"), taken, rng)
         taken.add(mapping[name].casefold())
     return mapping

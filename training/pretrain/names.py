@@ -66,10 +66,10 @@ def is_given(name: str, text: str) -> bool:
     inside = len(re.findall(rf"\b(?:{_INSIDE}) {re.escape(name)}\b(?!'s)", text))
     if name.casefold() in given_names():
         return inside < 2 or inside <= deeds  # one may confide in Ada
-    return deeds > 0 and not inside and not re.search(rf"\b{re.escape(name.lower())}\b", text)
+    return deeds > inside and not re.search(rf"\b{re.escape(name.lower())}\b", text)
 
 
-_INSIDE = "in|at|near|across|around|throughout|the|[Ii]sland of|village of|town of|city of|land of|known as"
+_INSIDE = "in|throughout|the|[Ii]sland of|village of|town of|city of|land of|known as"
 _DEEDS = (
     "said|asked|replied|whispered|smiled|nodded|felt|knew|had|was a|looked|turned|went|saw|took|stood|sat|walked|thought|"
     "could|did|would|laughed|sighed|found|heard|watched|stepped|remembered|reached"

@@ -37,17 +37,16 @@ def prepare(config: PretrainConfig, corpus: Path | None = None) -> dict[str, Any
     """
     folder, seed = Path(config.data), config.seed
     file = folder / "texts.jsonl.xz"
-    wanted = {bucket.split("/")[0] for bucket in (*config.mix, *config.mix_last)}
     if corpus is not None:
         folder.mkdir(parents=True, exist_ok=True)
         report: Counter[tuple[str, str]] = Counter()
         forbidden = [original.text for original in load_originals(config.forbidden)]
-        texts = build_texts(corpus, Path(config.vignettes), forbidden, report, wanted)
+        texts = build_texts(corpus, Path(config.vignettes), forbidden, report, config.sources)
         write_texts(file, thinned(texts, config.keep))
         atomic.write_json(folder / "texts.json", {f"{s}: {why}": n for (s, why), n in sorted(report.items())})
     if not file.exists():
         raise ValueError(f"{file} is missing: make it with --corpus FOLDER")
-    texts = thinned((t for t in read_texts(file) if t.source in wanted), config.keep)
+    texts = thinned((t for t in read_texts(file) if t.source in config.sources), config.keep)
     manifest: dict[str, Any] = {"seed": seed, "vocabulary": config.vocabulary}
     trained = [t for t in texts if not t.held_out]
     favoured = dominating(t.text for t in trained if t.source != "vignettes")
