@@ -249,6 +249,11 @@ def test_the_mean_of_trainings_is_that_of_their_averaged_weights(
         mean = (parts[0][f"average.{name}"] + parts[1][f"average.{name}"]) / 2
         assert torch.equal(parameter, mean.to(torch.bfloat16).float()), name
     assert {f.name for f in out.iterdir()} == {f.name for f in ended.iterdir()} - {"pretrain.yaml"}
+    mixed = weights(average([open_ended], tmp_path / "mixed", keep=0.25, base=str(ended)))
+    own, base = parts[1], weights(ended)
+    for name, parameter in mixed.items():
+        assert torch.allclose(parameter, 0.75 * own[f"average.{name}"] + 0.25 * base[name], atol=1e-2), name
+    assert any(not torch.equal(mixed[name], base[name]) for name in mixed)
     assert pipeline("text-generation", model=str(out))("The", max_new_tokens=2)
     damaged = tmp_path / "damaged"
     (damaged / "checkpoint").mkdir(parents=True)
@@ -265,6 +270,12 @@ def test_the_mean_of_trainings_is_that_of_their_averaged_weights(
     ):
         with pytest.raises(ValueError, match=said):
             average(trainings, tmp_path / "no")
+    for keep, base, said in (
+        (1.0, "embedded", "below 1, found 1.0"),
+        (0.5, "embedded", "embedded has another shape"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            average([ended.parent, open_ended], tmp_path / "no", keep=keep, base=base)
     with pytest.raises(ValueError, match="exists already"):
         average([open_ended, ended.parent], out)
     assert not (tmp_path / "no").exists() and not list(tmp_path.rglob("*.partial"))

@@ -58,6 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
         "trainings", nargs="+", type=Path, metavar="training", help="folders under runs/ with a checkpoint"
     )
     mean.add_argument("--out", type=Path, required=True, help="where the model goes")
+    mean.add_argument(
+        "--keep", type=float, default=0.0, help="share of the base's own weights in it (default: %(default)s)"
+    )
+    mean.add_argument("--base", default="embedded", help="whose these are (default: %(default)s)")
     judge = commands.add_parser(
         "base-eval", help="measure bases: held-out bits per byte, 200 stories from unseen briefs"
     )
@@ -128,7 +132,7 @@ def _pretrain(options: argparse.Namespace) -> None:
 def _average(options: argparse.Namespace) -> None:
     from training.pretrain.average import average
 
-    print(average(options.trainings, options.out))
+    print(average(options.trainings, options.out, keep=options.keep, base=options.base))
 
 
 def _base_eval(options: argparse.Namespace) -> None:
