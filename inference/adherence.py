@@ -4,7 +4,6 @@ Measures; does not choose (`inference.choosing`) and does not look for what the 
 """
 
 import re
-from collections import Counter
 
 from data.brief import Brief
 from data.english import grammar, singular
@@ -21,6 +20,9 @@ _WORD = re.compile(r"[^\W_][\w'’\-]*")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"”'’»)]*\s+")
 _DOUBLE = re.compile(rf"\b[{CAPITAL}]\w+-[{CAPITAL}]\w+")
 _QUOTE = re.compile(r"[\"“”«»]")
+_OPENS = re.compile(r"(?:She|Her|He|His)\b")
+_MEN = ("man", "boy", "lad", "gentleman")
+_KIND = rf"({'|'.join(_MEN)}|woman|girl|lass|lady)"
 _PRONOUNS = ("she", "her", "hers", "herself"), ("he", "him", "his", "himself")
 _SMALL = frozenset("a an the of in on at by near from for with and his her their my our named called".split())
 
@@ -32,7 +34,7 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
     all of its words, in singular or plural. place, meets: their names, or where none is in them, their nouns (the last word
     before "in", "of" and the like). length: within a quarter. With a name also constant: that name is there from the first third
     on, leads in every third, and is nobody else's ("Ada and Ada"). With one whose given name the lists know as a woman's or a man's
-    alone also pronouns: behind the name, in sentences of nobody else, not `CLEAR` more of the other's than of its own.
+    alone also pronouns: not `CLEAR` more that say the other of its bearer than its own.
     """
     found: dict[str, bool | float] = {}
     said = {singular(word.casefold()) for word in _WORD.findall(text)}
@@ -50,7 +52,7 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
             )
         )
         if gender := _gender(brief.name):
-            her, him = _behind(text, brief.name)
+            her, him = _told(text, brief.name)
             own, other = (her, him) if gender == "f" else (him, her)
             found["pronouns"] = other < own + CLEAR
     if brief.occupation:
@@ -88,16 +90,28 @@ def _gender(name: str) -> str | None:
     return listed[0] if len(listed) == 1 else None
 
 
-def _behind(text: str, name: str) -> tuple[int, int]:
-    """How often a woman's pronouns and a man's stand behind the given name, up to a quotation mark, in sentences of nobody else."""
-    others = set(name_counts(text)) - set(name.split())
-    named = re.compile(rf"(?<!\w){re.escape(_parts(name)[0])}(?!\w)")  # a surname may be the wife's
-    found = [0, 0]
+def _told(text: str, name: str) -> tuple[int, int]:
+    """How often ``text`` says of the bearer of ``name`` that she is a woman, and how often a man.
+
+    Counted are pronouns behind the given name, up to a quotation mark, and the one that opens the next sentence, where a sentence
+    has nobody else; and "a woman named Ada" or "Ada was a tall woman", `CLEAR` times.
+    """
+    others, first = set(name_counts(text)) - set(name.split()), re.escape(_parts(name)[0])
+    named = re.compile(rf"(?<!\w){first}(?!\w)")  # a surname may be the wife's
+    found, just_named = [0, 0], False
     for sentence in _SENTENCE.split(text):
-        hit = named.search(sentence)
-        if hit and others.isdisjoint(re.findall(r"\w+", sentence)) and not _somebody_else(sentence, name):
-            after = Counter(re.findall(r"\w+", _QUOTE.split(sentence[hit.end() :])[0].casefold()))
-            found = [n + sum(after[word] for word in of) for n, of in zip(found, _PRONOUNS, strict=True)]
+        hit, opens = named.search(sentence), _OPENS.match(sentence)
+        alone = others.isdisjoint(re.findall(r"\w+", sentence)) and not _somebody_else(sentence, name)
+        said = [opens[0].casefold()] if opens and just_named else []
+        if hit and alone:
+            said += re.findall(r"\w+", _QUOTE.split(sentence[hit.end() :])[0].casefold())
+        found = [n + sum(word in of for word in said) for n, of in zip(found, _PRONOUNS, strict=True)]
+        just_named = bool(hit) and alone
+    for hit in re.finditer(
+        rf"\b{_KIND},? (?:named|called) {first}\b|\b{first}(?: \w+)?(?:,| was| is) an? (?:\w+,? ){{0,3}}{_KIND}\b(?!')",
+        text,
+    ):
+        found[(hit[1] or hit[2]) in _MEN] += CLEAR
     return found[0], found[1]
 
 

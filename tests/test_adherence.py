@@ -87,6 +87,12 @@ def test_who_is_in_every_third_and_nobody_else_more_often_is_constant() -> None:
         ("Gunnar Ekdahl", "When Gunnar met Marie-Claire, she gave him her hand, and she and her dog left her house.", True),
         ("Gunnar Ekdahl", "We knew Małgorzata. When Gunnar greeted Małgorzata, she gave him her hand, and she and her dog left.", True),
         ("Gunnar Ekdahl", "(So said Gunnar.) She took her hat and her cup.", True),
+        ("Gunnar Ekdahl", "Gunnar slept. She woke. Gunnar ate. She left. So Gunnar came. Her hat was wet.", False),
+        ("Gunnar Ekdahl", "Marta slept. She woke. Marta ate. She left. So Marta came. Her hat was wet. Gunnar!", True),
+        ("Gunnar Ekdahl", "There lived a young woman named Gunnar Ekdahl.", False),
+        ("Gunnar Ekdahl", "Gunnar Ekdahl was a tall, quiet woman.", False),
+        ("Clara Moreau", "Clara, a boy of ten, slept.", False),
+        ("Clara Moreau", "Clara was a man's daughter. There lived a girl called Clara.", True),
         ("Gunnar Ekdahl", "", True),
     ],
 )  # fmt: skip
