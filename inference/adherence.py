@@ -6,7 +6,7 @@ Measures; does not choose (`inference.choosing`) and does not look for what the 
 import re
 
 from data.brief import Brief
-from data.english import grammar, singular
+from data.english import given_names, grammar, person_nouns, singular
 from data.lists import words
 from data.names import CAPITAL, name_counts
 
@@ -19,10 +19,15 @@ CLEAR = 3
 _WORD = re.compile(r"[^\W_][\w'’\-]*")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"”'’»)]*\s+")
 _DOUBLE = re.compile(rf"\b[{CAPITAL}]\w+-[{CAPITAL}]\w+")
-_QUOTE = re.compile(r"[\"“”«»]")
+_QUOTE = re.compile(r"[\"“”«»]|‘|,’")
 _OPENS = re.compile(r"(?:She|Her|He|His)\b")
 _MEN = ("man", "boy", "lad", "gentleman")
-_KIND = rf"({'|'.join(_MEN)}|woman|girl|lass|lady)"
+_KIND = rf"({'|'.join(_MEN)}|woman|girl|lass|lady)\b(?!['’])"
+_KINDS = (  # of {first}, a given name
+    rf"\b{_KIND},? named {{first}}\b"
+    rf"|\b{{first}}(?: \w+)?(?: was| is) an? (?:\w+,? ){{{{0,3}}}}{_KIND}"
+    rf"|(?:\A|[.!?\n][\"”]?\s*){{first}}(?: \w+)?, an? (?:\w+,? ){{{{0,3}}}}{_KIND}"
+)
 _PRONOUNS = ("she", "her", "hers", "herself"), ("he", "him", "his", "himself")
 _SMALL = frozenset("a an the of in on at by near from for with and his her their my our named called".split())
 
@@ -52,7 +57,7 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
             )
         )
         if gender := _gender(brief.name):
-            her, him = _told(text, brief.name)
+            her, him = _told(text, brief.name, brief.meets or "")
             own, other = (her, him) if gender == "f" else (him, her)
             found["pronouns"] = other < own + CLEAR
     if brief.occupation:
@@ -90,43 +95,48 @@ def _gender(name: str) -> str | None:
     return listed[0] if len(listed) == 1 else None
 
 
-def _told(text: str, name: str) -> tuple[int, int]:
+def _told(text: str, name: str, met: str) -> tuple[int, int]:
     """How often ``text`` says of the bearer of ``name`` that she is a woman, and how often a man.
 
-    Counted are pronouns behind the given name, up to a quotation mark, and the one that opens the next sentence, where a sentence
-    has nobody else; and "a woman named Ada" or "Ada was a tall woman", `CLEAR` times.
+    Counted are pronouns behind the given name, up to a quotation mark, in sentences of nobody else (nobody who is ``met`` either),
+    and the one that opens the sentence after such a one; and "a woman named Ada" or "Ada was a tall woman", `CLEAR` times.
     """
-    others, first = set(name_counts(text)) - set(name.split()), re.escape(_parts(name)[0])
+    own, first = set(name.split()), re.escape(_parts(name)[0])
+    others = {*name_counts(text), *(word for word in _WORD.findall(met) if word[0].isupper())} - own
     named = re.compile(rf"(?<!\w){first}(?!\w)")  # a surname may be the wife's
-    found, just_named = [0, 0], False
-    for sentence in _SENTENCE.split(text):
-        hit, opens = named.search(sentence), _OPENS.match(sentence)
-        alone = others.isdisjoint(re.findall(r"\w+", sentence)) and not _somebody_else(sentence, name)
-        said = [opens[0].casefold()] if opens and just_named else []
-        if hit and alone:
-            said += re.findall(r"\w+", _QUOTE.split(sentence[hit.end() :])[0].casefold())
-        found = [n + sum(word in of for word in said) for n, of in zip(found, _PRONOUNS, strict=True)]
-        just_named = bool(hit) and alone
-    for hit in re.finditer(
-        rf"\b{_KIND},? (?:named|called) {first}\b|\b{first}(?: \w+)?(?:,| was| is) an? (?:\w+,? ){{0,3}}{_KIND}\b(?!')",
-        text,
-    ):
-        found[(hit[1] or hit[2]) in _MEN] += CLEAR
+    found = [0, 0]
+    for paragraph in text.split("\n"):
+        just_named = False
+        for sentence in _SENTENCE.split(paragraph):
+            hit, opens = named.search(sentence), _OPENS.match(sentence)
+            said = [opens[0].casefold()] if opens and just_named else []
+            just_named = bool(hit) and not _somebody_else(sentence, own, others)
+            if hit and just_named:
+                said += re.findall(r"\w+", _QUOTE.split(sentence[hit.end() :])[0].casefold())
+            found = [n + sum(word in of for word in said) for n, of in zip(found, _PRONOUNS, strict=True)]
+    for hit in re.finditer(_KINDS.format(first=first), text):
+        found[next(filter(None, hit.groups())) in _MEN] += CLEAR
     return found[0], found[1]
 
 
-def _somebody_else(sentence: str, name: str) -> bool:
-    """Whether a sentence has a person without a name: "the woman", a mother who is not "his", "Mrs Ek", "Jean-Luc"."""
+def _somebody_else(sentence: str, own: set[str], others: set[str]) -> bool:
+    """Whether a sentence has another person than the one called ``own``: one of ``others``, a given name, "the waitress", a mother who
+    is not "his" or who opens it ("Gunnar's mother"), "Mrs Ek", "Jean-Luc"."""
     said = re.findall(r"\w+", sentence)
     low = [word.casefold() for word in said]
+    family = words("person_words", "family")
     return (
-        any(not words("person_words", group).isdisjoint(low) for group in ("man", "woman", "youngster"))
+        not others.isdisjoint(said)
+        or any(word in person_nouns() - family for word in low)
         or any(
-            word in words("person_words", "family") and before not in ("his", "her", "s")
-            for before, word in zip(["", *low], low, strict=False)
+            word in family and (before not in ("his", "her", "s") or at < 4)
+            for at, (before, word) in enumerate(zip(["", *low], low, strict=False))
         )
-        or any(word.casefold() in words("honorifics") and word[0].isupper() for word in said)
-        or any(part not in name.split() for part in _DOUBLE.findall(sentence))
+        or any(
+            word[0].isupper() and word not in own and word.casefold() in given_names() | words("honorifics")
+            for word in said
+        )
+        or any(part not in own for part in _DOUBLE.findall(sentence))
     )
 
 

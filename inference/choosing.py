@@ -1,6 +1,6 @@
 """Chooses among candidates: gates that a text must pass, then its manner, then its difference from the texts chosen before it.
 
-The gates ask for what a reader would not forgive: no end, a copy, a loop, somebody else's story, a he who is she, broken words.
+The gates ask for what a reader would not forgive: no end, a copy, a loop, somebody else's story, a he who is called she, broken words.
 Style counts up to where the originals begin to be as near to each other; beyond it texts are as good as one another, and the one
 least like the others is taken, since pressing a figure further buys nothing that it measures. Draws nothing; judges no sense.
 """

@@ -275,7 +275,7 @@ def _names(brief: Brief) -> set[str]:
 
 
 def _brief(given: Any) -> Brief:
-    """What was given as a brief, None for nothing of it."""
+    """What was given as a brief; an empty one for nothing."""
     if given is None or isinstance(given, Brief):
         return given or Brief()
     return Brief.from_dict(given)

@@ -53,15 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
     prepare = commands.add_parser("prepare", help="make the text and token files of a pretraining")
     prepare.add_argument("config")
     prepare.add_argument("--corpus", type=Path, help="folder of .jsonl.xz (default: the texts made before)")
-    mean = commands.add_parser("average", help="the mean of several pretrainings' weights as one model")
+    mean = commands.add_parser(
+        "average", help="the mean of pretrainings' weights, and of a base's, as one model"
+    )
     mean.add_argument(
         "trainings", nargs="+", type=Path, metavar="training", help="folders under runs/ with a checkpoint"
     )
     mean.add_argument("--out", type=Path, required=True, help="where the model goes")
     mean.add_argument(
-        "--keep", type=float, default=0.0, help="share of the base's own weights in it (default: %(default)s)"
+        "--keep", type=float, default=0.0, help="share of --base's weights in it (default: %(default)s)"
     )
-    mean.add_argument("--base", default="embedded", help="whose these are (default: %(default)s)")
+    mean.add_argument("--base", help="what the trainings began from: embedded, or a model folder")
     judge = commands.add_parser(
         "base-eval", help="measure bases: held-out bits per byte, 200 stories from unseen briefs"
     )

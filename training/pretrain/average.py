@@ -20,10 +20,11 @@ from training.pretrain.weights import AVERAGE, TENSORS, read_tensors, write_mode
 Weights = Mapping[str, torch.Tensor]
 
 
-def average(trainings: Sequence[Path], out: Path, *, keep: float = 0.0, base: str = "embedded") -> Path:
+def average(trainings: Sequence[Path], out: Path, *, keep: float = 0.0, base: str | None = None) -> Path:
     """Write the equal mean of the averaged weights of ``trainings`` (folders with a checkpoint) as a model folder in bfloat16.
 
-    With ``keep`` (0 to below 1) that share of the result is ``base``'s ("embedded" or a model folder), and one training is enough.
+    With ``keep`` (0 to below 1) that share of the result is ``base``'s ("embedded" or a model folder: what the trainings began from),
+    and one training is enough.
     Configuration and tokenizer are those of the first one that has come to its end; that the others have the same tokenizer is not
     checked. Raises ValueError for fewer than two sets of weights or one twice, a checkpoint that is missing, damaged or of another shape,
     where none has come to its end, and where ``out`` exists.
@@ -32,6 +33,8 @@ def average(trainings: Sequence[Path], out: Path, *, keep: float = 0.0, base: st
         raise ValueError(
             f"the share to keep is from 0 to below 1, found {keep}: type for example --keep 0.25"
         )
+    if bool(keep) != (base is not None):
+        raise ValueError(f"found a share of {keep} to keep of {base}: give --keep and --base, or neither")
     if len({folder.resolve() for folder in trainings}) < max(1 if keep else 2, len(trainings)):
         raise ValueError(
             f"a mean is of two trainings or more, each once, found {', '.join(map(str, trainings))}: name the others too"
@@ -52,7 +55,7 @@ def average(trainings: Sequence[Path], out: Path, *, keep: float = 0.0, base: st
     for folder, weights in zip(trainings[1:], others, strict=True):
         _alike(folder, weights, trainings[0], first)
     mean = {name: torch.stack([w[name] for w in (first, *others)]).mean(0) for name in first}
-    if keep:
+    if base is not None:
         old = dict(load_weights(resolve(base)).named_parameters())
         _alike(base, old, trainings[0], first)
         mean = {name: tensor.lerp(old[name].detach(), keep) for name, tensor in mean.items()}

@@ -70,7 +70,8 @@ class PretrainConfig:
     briefs: dict[str, float] = field(default_factory=dict)
     """Source to the share of its stories that stand behind a brief; `pieces.WITH_BRIEF` of a source that is not named."""
     mirrored: dict[str, float] = field(default_factory=dict)
-    """Source to the share of its stories about women that are told of men instead (`training.pretrain.mirror`)."""
+    """Source to the share of its stories about women that are told of men instead, if nothing in them is bound to one gender
+    (`training.pretrain.mirror`)."""
     save_minutes: float = 5.0
     measure_minutes: float = 15.0
     seed: int = 0

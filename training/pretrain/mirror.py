@@ -32,8 +32,11 @@ _PAIRS = """she he, herself himself, woman man, women men, girl boy, girls boys,
  grandmother grandfather, grandmothers grandfathers, grandma grandpa, granny grandpa, grandmama grandpapa, nana grandpa,
  daughter son, daughters sons, granddaughter grandson, granddaughters grandsons, sister brother, sisters brothers,
  aunt uncle, aunts uncles, auntie uncle, aunty uncle, niece nephew, nieces nephews, wife husband, wives husbands,
- widow widower, bride groom, girlfriend boyfriend, fiancée fiancé, godmother godfather, stepmother stepfather, stepsister stepbrother,
- queen king, queens kings, princess prince, princesses princes, duchess duke, countess count, empress emperor, baroness baron, lady lord,
+ widow widower, widows widowers, bride groom, brides grooms, girlfriend boyfriend, girlfriends boyfriends, landlady landlord,
+ schoolgirl schoolboy, schoolgirls schoolboys, heiress heir, stepdaughter stepson, goddaughter godson, fiancée fiancé,
+ godmother godfather, stepmother stepfather, stepsister stepbrother,
+ queen king, queens kings, princess prince, princesses princes, duchess duke, countess count, empress emperor, baroness baron,
+ lady lord,
  mrs mr, ms mr, madam sir, ma'am sir, madame monsieur, mademoiselle monsieur, señora señor, señorita señor, signora signor,
  abuela abuelo, abuelita abuelito, nonna nonno, tía tío, female male, females males, feminine masculine, lass lad,
  waitress waiter, waitresses waiters, priestess priest, sorceress sorcerer, witch wizard, witches wizards, nun monk, nuns monks,
@@ -46,7 +49,7 @@ _ALIKE = "heroine hero, heroines heroes, actress actor, actresses actors, hostes
 """A woman's word, and one that is a man's and a woman's alike (or a verb), which stays as it is."""
 
 _BOUND = re.compile(
-    r"\b(pregnan\w+|gave birth|births?|births|womb|breasts?|bosom|midwi\w+|beard\w*|moustache|mustache|dress|dresses|gowns?|"
+    r"\b(pregnan\w+|gave birth|births?|womb|breasts?|bosom|midwi\w+|beard\w*|moustache|mustache|dress|dresses|gowns?|"
     r"skirts?|corset|lipstick|bikini|necktie|geisha|quinceañera|maiden\w*|mother (?:nature|earth)|isle of man)\b",
     re.IGNORECASE,
 )
@@ -60,7 +63,7 @@ _BEFORE = re.compile(r"([^\W\d_]+)\W*\Z")
 def _tables() -> tuple[dict[str, str], dict[str, str]]:
     """Women's words to men's and back; of several women's words for one of men's, the first comes back."""
     to_men = {"miss": "mr"} | dict(pair.split() for pair in _ALIKE.split(","))
-    to_women = {"him": "her", "himself": "herself", "bridegroom": "bride"}
+    to_women = {"him": "her", "himself": "herself", "bridegroom": "bride", "granddad": "grandma"}
     for hers, his in map(str.split, _PAIRS.split(",")):
         to_men[hers] = his
         to_women.setdefault(his, hers)
@@ -191,6 +194,8 @@ def _other(text: str, hit: re.Match[str], owned: dict[int, bool]) -> str:
         return "his" if owned[hit.start()] else "him"
     if low == "his":
         return "her" if _follows(text, hit.end()) else "hers"
+    if hit[0][0].isupper() and re.match(_PLACED, text[hit.end() : hit.end() + 12]):
+        return low  # King Street
     named = bool(re.match(rf"\.? [{CAPITAL}]", text[hit.end() : hit.end() + 3])) and hit[0][0].isupper()
     if low in ("miss", "lady", "count") and not named:  # "I miss you"; "to count"
         return {"lady": "gentleman"}.get(low, low)

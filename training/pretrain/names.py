@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from data.english import given_names
 from data.lists import entries
-from data.names import name_counts
+from data.names import CAPITAL, name_counts
 from data.slots import gender_of
 
 
@@ -48,7 +48,7 @@ def recast(text: str, favoured: set[str], rng: random.Random, *, hero: bool, sur
     if surname and chosen and ranked and chosen[0] == ranked[0]:
         new = mapping[chosen[0]]
         full = f"{new} {draw(entries('surnames'), taken, rng)}"
-        renamed = re.sub(rf"\b{re.escape(new)}\b(?!(?:'s?)?[ -][A-Z]|')", full, renamed, count=1)
+        renamed = re.sub(rf"\b{re.escape(new)}\b(?!(?:'s?)?[ -][{CAPITAL}]|')", full, renamed, count=1)
     return renamed
 
 
