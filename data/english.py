@@ -1,6 +1,6 @@
 """What kind of word an English word is, and its article, by word lists and endings.
 
-Looks at a word alone, always in lower case, never at the text around it (`data.page`, `data.names`). Knows
+Looks at words alone, always in lower case, never at what stands around them (`data.page`, `data.names`). Knows
 nothing of meaning: what no list has and no ending shows is of no kind.
 """
 
@@ -17,11 +17,14 @@ __all__ = [
     "indefinite",
     "is_adjective",
     "is_ordinary",
+    "listed_gender",
     "occupation_heads",
     "person_nouns",
+    "pronouns",
     "singular",
 ]
 
+_PRONOUN = re.compile(r"\b(?:(she|hers?|herself)|he|him|his|himself)\b")
 _VOWEL = re.compile(r"(?!eu|uni[a-z]|one\b)[aeiouàâäéèêëíîïóôöúûü]|hour|heir|honest", re.IGNORECASE)
 
 
@@ -35,6 +38,19 @@ def grammar(group: str) -> frozenset[str]:
 def given_names() -> frozenset[str]:
     """Given names of women and men."""
     return words("given_f") | words("given_m")
+
+
+def listed_gender(low: str) -> str | None:
+    """ "f" or "m" where the lists have a given name under one of the two alone, else None."""
+    listed = [gender for gender in "fm" if low in words(f"given_{gender}")]
+    return listed[0] if len(listed) == 1 else None
+
+
+def pronouns(text: str) -> tuple[int, int]:
+    """How often women's pronouns and men's stand in ``text``, in any case."""
+    found = _PRONOUN.findall(text.casefold())
+    men = found.count("")
+    return len(found) - men, men
 
 
 @cache

@@ -16,12 +16,11 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from data.brief import Brief
-from data.english import given_names, grammar, indefinite, is_ordinary
+from data.english import given_names, grammar, indefinite, is_ordinary, listed_gender, pronouns
 from data.lists import entries, groups, words
 from data.page import read
 from data.people import Person, find_people
@@ -191,16 +190,11 @@ def gender_of(name: str, text: str) -> str:
     """ "f" or "m": by the pronouns of the sentences that have the name where these are clear, else by the lists, for a double name by
     its first part that is listed, else by what there is of pronouns."""
     near = " ".join(re.findall(rf"[^.!?]*\b{re.escape(name)}\b[^.!?]*[.!?][^.!?]*", text)[:20])
-    counted = Counter(re.findall(r"[a-z]+", near.lower()))
-    women = sum(counted[word] for word in ("she", "her", "hers", "herself"))
-    men = sum(counted[word] for word in ("he", "his", "him", "himself"))
+    women, men = pronouns(near)
     if min(women, men) == 0 and max(women, men) >= CLEAR:
         return "f" if women else "m"
-    for part in (name, *name.split("-")):
-        listed = [g for g in "fm" if part.casefold() in words(f"given_{g}")]
-        if len(listed) == 1:
-            return listed[0]
-    return "f" if women > men else "m"
+    listed = filter(None, map(listed_gender, (name.casefold(), *name.casefold().split("-"))))
+    return next(listed, "f" if women > men else "m")
 
 
 def _kind(person: Person, at: int, text: str) -> str:

@@ -4,9 +4,10 @@ Measures; does not choose (`inference.choosing`) and does not look for what the 
 """
 
 import re
+from functools import cache
 
 from data.brief import Brief
-from data.english import given_names, grammar, person_nouns, singular
+from data.english import given_names, grammar, listed_gender, person_nouns, pronouns, singular
 from data.lists import words
 from data.names import CAPITAL, name_counts
 
@@ -23,12 +24,6 @@ _QUOTE = re.compile(r"[\"“”«»]|‘|,’")
 _OPENS = re.compile(r"(?:She|Her|He|His)\b")
 _MEN = ("man", "boy", "lad", "gentleman")
 _KIND = rf"({'|'.join(_MEN)}|woman|girl|lass|lady)\b(?!['’])"
-_KINDS = (  # of {first}, a given name
-    rf"\b{_KIND},? named {{first}}\b"
-    rf"|\b{{first}}(?: \w+)?(?: was| is) an? (?:\w+,? ){{{{0,3}}}}{_KIND}"
-    rf"|(?:\A|[.!?\n][\"”]?\s*){{first}}(?: \w+)?, an? (?:\w+,? ){{{{0,3}}}}{_KIND}"
-)
-_PRONOUNS = ("she", "her", "hers", "herself"), ("he", "him", "his", "himself")
 _SMALL = frozenset("a an the of in on at by near from for with and his her their my our named called".split())
 
 
@@ -91,8 +86,7 @@ def _gender(name: str) -> str | None:
     titled = first != name.split()[0].casefold()
     if titled or first in words("given_either") or (first == last and first in words("surnames")):
         return None
-    listed = [gender for gender in "fm" if first in words(f"given_{gender}")]
-    return listed[0] if len(listed) == 1 else None
+    return listed_gender(first)
 
 
 def _told(text: str, name: str, met: str) -> tuple[int, int]:
@@ -104,19 +98,40 @@ def _told(text: str, name: str, met: str) -> tuple[int, int]:
     own, first = set(name.split()), re.escape(_parts(name)[0])
     others = {*name_counts(text), *(word for word in _WORD.findall(met) if word[0].isupper())} - own
     named = re.compile(rf"(?<!\w){first}(?!\w)")  # a surname may be the wife's
-    found = [0, 0]
+    behind = []
     for paragraph in text.split("\n"):
         just_named = False
         for sentence in _SENTENCE.split(paragraph):
             hit, opens = named.search(sentence), _OPENS.match(sentence)
-            said = [opens[0].casefold()] if opens and just_named else []
+            if opens and just_named:
+                behind.append(opens[0])
             just_named = bool(hit) and not _somebody_else(sentence, own, others)
             if hit and just_named:
-                said += re.findall(r"\w+", _QUOTE.split(sentence[hit.end() :])[0].casefold())
-            found = [n + sum(word in of for word in said) for n, of in zip(found, _PRONOUNS, strict=True)]
-    for hit in re.finditer(_KINDS.format(first=first), text):
-        found[next(filter(None, hit.groups())) in _MEN] += CLEAR
-    return found[0], found[1]
+                behind.append(_QUOTE.split(sentence[hit.end() :])[0])
+    her, him = pronouns("\n".join(behind))
+    men = [next(filter(None, hit.groups())) in _MEN for hit in re.finditer(_kinds(first), text)]
+    return her + CLEAR * men.count(False), him + CLEAR * men.count(True)
+
+
+def _kinds(first: str) -> str:
+    """The pattern of "a woman named Ada", "Ada was a tall woman" and "Ada, a woman of forty" for a given name, escaped."""
+    is_a = rf"an? (?:\w+,? ){{0,3}}{_KIND}"
+    return (
+        rf"\b{_KIND},? named {first}\b"
+        rf"|\b{first}(?: \w+)?(?: was| is) {is_a}"
+        rf"|(?:\A|[.!?\n][\"”]?\s*){first}(?: \w+)?, {is_a}"
+    )
+
+
+@cache
+def _strangers() -> frozenset[str]:
+    """Nouns for people who are nobody's family."""
+    return person_nouns() - words("person_words", "family")
+
+
+@cache
+def _names_and_titles() -> frozenset[str]:
+    return given_names() | words("honorifics")
 
 
 def _somebody_else(sentence: str, own: set[str], others: set[str]) -> bool:
@@ -127,14 +142,13 @@ def _somebody_else(sentence: str, own: set[str], others: set[str]) -> bool:
     family = words("person_words", "family")
     return (
         not others.isdisjoint(said)
-        or any(word in person_nouns() - family for word in low)
+        or not _strangers().isdisjoint(low)
         or any(
             word in family and (before not in ("his", "her", "s") or at < 4)
             for at, (before, word) in enumerate(zip(["", *low], low, strict=False))
         )
         or any(
-            word[0].isupper() and word not in own and word.casefold() in given_names() | words("honorifics")
-            for word in said
+            word[0].isupper() and word not in own and word.casefold() in _names_and_titles() for word in said
         )
         or any(part not in own for part in _DOUBLE.findall(sentence))
     )

@@ -9,12 +9,13 @@ import pytest
 from transformers import AutoTokenizer
 
 from data.brief import read_vignettes
+from data.english import pronouns
 from data.lists import words
 from data.names import name_counts
 from data.slots import gender_of
 from training.pretrain.config import PretrainConfig
 from training.pretrain.corpus import Text, write_texts
-from training.pretrain.mirror import Mirror, around, can_mirror, mirrored, pronouns, women_lead
+from training.pretrain.mirror import Mirror, around, can_mirror, mirrored, women_lead
 from training.pretrain.names import is_given
 from training.pretrain.prepare import prepare
 from training.pretrain.tokens import read_buckets

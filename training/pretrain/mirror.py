@@ -8,7 +8,6 @@ bear: a story with a gown or a beard in it is left as it is (`can_mirror`).
 
 import random
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as replaced
 from itertools import islice
@@ -17,12 +16,11 @@ from joblib import Parallel, delayed
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.linear_model import LogisticRegression
 
-from data.english import is_ordinary
-from data.lists import entries, words
+from data.english import is_ordinary, listed_gender, pronouns
 from data.names import CAPITAL, name_counts
 from data.slots import gender_of
 from training.pretrain.corpus import Text
-from training.pretrain.names import draw, is_given, replace
+from training.pretrain.names import drawn, is_given, replace, words_of
 
 EXAMPLES = 100_000
 """Uses of "his" and "him" that the choice between the two is learned from."""
@@ -57,6 +55,7 @@ _PLACE = r"(?:Lake|Mount|Mt\.?|Saint|St\.?|Ste\.?|San|Santa|Port|Fort|Cape|Isle 
 _PLACED = r" (?:Island|Isle|Lake|Street|Avenue|Bay|Falls|Park|River|Beach|Valley|Springs|City)\b"
 _SURNAMED = re.compile(rf"\b(?!(?:A|And|But|Old|Our|That|The|Then|When) )[{CAPITAL}][\w.]* \Z")
 _TOKEN = re.compile(r"[^\W\d_]+|[^\w\s]")
+_OWNED = re.compile(r" (?!(?:and|but|now|or|then|to|too|when|while|who)\b)[\"'“‘(]?[^\W_]")
 _BEFORE = re.compile(r"([^\W\d_]+)\W*\Z")
 
 
@@ -74,20 +73,12 @@ _TO_MEN, _TO_WOMEN = _tables()
 _GENDERED = re.compile(
     r"\b(" + "|".join(sorted({"her", *_TO_MEN, *_TO_WOMEN}, key=len, reverse=True)) + r")\b", re.IGNORECASE
 )
-_HERS, _HIS = ("she", "her", "hers", "herself"), ("he", "him", "his", "himself")
-_PRONOUN = re.compile(rf"\b(?:{'|'.join(_HERS + _HIS)})\b")
 _CAPITAL = re.compile(rf"\b[{CAPITAL}][^\W\d_{CAPITAL}]{{2,}}\b")
 
 
 def can_mirror(text: str) -> bool:
     """Whether nothing in ``text`` is bound to one gender beside the words that change."""
     return not _BOUND.search(text)
-
-
-def pronouns(text: str) -> tuple[int, int]:
-    """How often women's pronouns and men's stand in ``text``."""
-    found = Counter(_PRONOUN.findall(text.lower()))
-    return sum(found[word] for word in _HERS), sum(found[word] for word in _HIS)
 
 
 def women_lead(text: str) -> bool:
@@ -180,26 +171,23 @@ def _examples(texts: Iterable[str]) -> Iterator[tuple[list[str], bool]]:
                 yield around(text, *hit.span()), own
 
 
-_NOT_OWNED = re.compile(r" (?!(?:and|but|now|or|then|to|too|when|while|who)\b)[\"'“‘(]?[^\W_]")
-
-
 def _follows(text: str, end: int) -> bool:
     """Whether something that may be owned is named right behind ``end``."""
-    return bool(_NOT_OWNED.match(text[end : end + 9]))
+    return bool(_OWNED.match(text[end : end + 9]))
 
 
 def _other(text: str, hit: re.Match[str], owned: dict[int, bool]) -> str:
-    low = hit[0].lower()
+    low, capital = hit[0].lower(), hit[0][0].isupper()
     if low == "her":
         return "his" if owned[hit.start()] else "him"
     if low == "his":
         return "her" if _follows(text, hit.end()) else "hers"
-    if hit[0][0].isupper() and re.match(_PLACED, text[hit.end() : hit.end() + 12]):
+    if capital and re.match(_PLACED, text[hit.end() : hit.end() + 12]):
         return low  # King Street
-    named = bool(re.match(rf"\.? [{CAPITAL}]", text[hit.end() : hit.end() + 3])) and hit[0][0].isupper()
+    named = capital and bool(re.match(rf"\.? [{CAPITAL}]", text[hit.end() : hit.end() + 3]))
     if low in ("miss", "lady", "count") and not named:  # "I miss you"; "to count"
         return {"lady": "gentleman"}.get(low, low)
-    if low in ("king", "queen") and hit[0][0].isupper() and _SURNAMED.search(text[: hit.start()][-20:]):
+    if low in ("king", "queen") and capital and _SURNAMED.search(text[: hit.start()][-20:]):
         return low
     if low == "sir" and named:
         return "lady"
@@ -214,23 +202,12 @@ def _cased(word: str, like: str) -> str:
 
 def _names(text: str, rng: random.Random) -> dict[str, str]:
     """Every given name of ``text`` to a new one of the other gender."""
-    listed = words("given_f") ^ words("given_m")
     found = name_counts(text)
-    people = [
-        name
-        for name in dict.fromkeys([*found, *_CAPITAL.findall(text)])
-        if (name.casefold() in listed and (name in found or not is_ordinary(name.casefold())))
-        or found[name] > 1
-    ]
-    taken = {word.casefold() for word in re.findall(r"[^\W\d_]+", text)}
-    mapping = {}
-    for name in people:
-        if not is_given(name, text) or re.search(
-            rf"{_PLACE}{name}\b|\b{name}{_PLACED}|-{name}\b|\b{name}-", text
-        ):
-            continue
-        low = name.casefold()
-        woman = low in words("given_f") if low in listed else gender_of(name, text) == "f"
-        mapping[name] = draw(entries("given_m" if woman else "given_f"), taken, rng)
-        taken.add(mapping[name].casefold())
-    return mapping
+    genders = {}
+    for name in dict.fromkeys([*found, *_CAPITAL.findall(text)]):
+        listed = listed_gender(name.casefold())
+        known = listed and (name in found or not is_ordinary(name.casefold()))
+        placed = rf"{_PLACE}{name}\b|\b{name}{_PLACED}|-{name}\b|\b{name}-"
+        if (known or found[name] > 1) and is_given(name, text) and not re.search(placed, text):
+            genders[name] = "m" if (listed or gender_of(name, text)) == "f" else "f"
+    return drawn(genders, words_of(text), rng)

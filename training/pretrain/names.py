@@ -38,16 +38,12 @@ def recast(text: str, favoured: set[str], rng: random.Random, *, hero: bool, sur
     chosen = [name for name in ranked if name in favoured]
     if hero and ranked and ranked[0] not in chosen:
         chosen.insert(0, ranked[0])
-    taken = {w.casefold() for w in re.findall(r"[^\W\d_]+", text)}
-    mapping: dict[str, str] = {}
-    for name in chosen:
-        new = draw(entries(f"given_{gender_of(name, text)}"), taken, rng)
-        mapping[name] = new
-        taken.add(new.casefold())
+    taken = words_of(text)
+    mapping = drawn({name: gender_of(name, text) for name in chosen}, taken, rng)
     renamed = replace(text, mapping)
     if surname and chosen and ranked and chosen[0] == ranked[0]:
         new = mapping[chosen[0]]
-        full = f"{new} {draw(entries('surnames'), taken, rng)}"
+        full = f"{new} {_draw(entries('surnames'), taken, rng)}"
         renamed = re.sub(rf"\b{re.escape(new)}\b(?!(?:'s?)?[ -][{CAPITAL}]|')", full, renamed, count=1)
     return renamed
 
@@ -76,7 +72,21 @@ _DEEDS = (
 )
 
 
-def draw(names: tuple[str, ...], taken: set[str], rng: random.Random) -> str:
+def words_of(text: str) -> set[str]:
+    """The words of ``text`` in lower case, which no new name may be."""
+    return {word.casefold() for word in re.findall(r"[^\W\d_]+", text)}
+
+
+def drawn(genders: Mapping[str, str], taken: set[str], rng: random.Random) -> dict[str, str]:
+    """The names of ``genders`` to new ones of that gender ("f", "m"), none of which is ``taken``; they join it."""
+    mapping: dict[str, str] = {}
+    for name, gender in genders.items():
+        mapping[name] = _draw(entries(f"given_{gender}"), taken, rng)
+        taken.add(mapping[name].casefold())
+    return mapping
+
+
+def _draw(names: tuple[str, ...], taken: set[str], rng: random.Random) -> str:
     """One of ``names`` that is one word and not ``taken`` (lower case); the last drawn where there seems to be none."""
     for _ in range(50):
         name = rng.choice(names)
