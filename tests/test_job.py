@@ -147,7 +147,8 @@ def test_the_provenance_says_what_went_in(tiny_run: Path) -> None:
     assert {o["licence"] for o in found["originals"]} == {"not stated"}
     assert found["base"] == {"id": "tiny", "revision": None, "sha256": resolve("tiny").sha256()}
     assert found["seed"] == 0
-    assert found["versions"]["torch"] == torch.__version__
+    # Of PyPI's builds torch alone tells which ("+cu130"), and a refresh does not load it.
+    assert found["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert {"python", "transformers", "datasets", "accelerate"} <= set(found["versions"])
     assert set(found["machine"]) == {"system", "processor", "cores", "device", "dtype"}
     assert "git_commit" in found
