@@ -47,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--temperature", type=float)
     generate.add_argument("--top-p", type=float)
     generate.add_argument("--min-p", type=float)
+    generate.add_argument(
+        "--guidance",
+        type=float,
+        help="how often the brief counts, 1 to 10 (default: the run's, or 2); 1 takes half the time",
+    )
     generate.add_argument("--max-new-tokens", type=int)
     generate.add_argument(
         "--guard",
@@ -124,6 +129,7 @@ def _generate(options: argparse.Namespace) -> None:
         "temperature": options.temperature,
         "top_p": options.top_p,
         "min_p": options.min_p,
+        "guidance": options.guidance,
         "max_new_tokens": options.max_new_tokens,
         "guard": _guard(options.guard),
         "allow": options.allow,

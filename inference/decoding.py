@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from transformers import (
     LogitsProcessor,
-    LogitsProcessorList,
     MinPLogitsWarper,
     PreTrainedModel,
     TemperatureLogitsWarper,
@@ -25,29 +24,41 @@ SMALL = 30_000_000
 """Parameters below which a step of sampling on a CPU is too short to be shared out: waking the other threads costs what
 they save, and letting them spin costs threefold as soon as anything else runs (LAB.md)."""
 
-DEFAULTS = {"temperature": 0.8, "top_p": 1.0, "min_p": 0.05}
+DEFAULTS = {"temperature": 0.8, "top_p": 1.0, "min_p": 0.1, "guidance": 2.0}
 """Used where neither the caller nor the model's generation config says otherwise."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How tokens are drawn: temperature (0 is greedy, above 1 flattens), top_p and min_p (0..1; Nguyen et al. 2024)."""
+    """How tokens are drawn: temperature (0 is greedy, above 1 flattens), top_p and min_p (0..1; Nguyen et al. 2024), and how often
+    a brief counts (`inference.guidance`; 1: once)."""
 
     temperature: float
     top_p: float
     min_p: float
+    guidance: float = 1.0
 
     @classmethod
     def choose(
-        cls, model: PreTrainedModel, temperature: float | None, top_p: float | None, min_p: float | None
+        cls,
+        model: PreTrainedModel,
+        temperature: float | None,
+        top_p: float | None,
+        min_p: float | None,
+        guidance: float | None = None,
     ) -> "Decoding":
         """What the caller gave, else what the model's generation config says, else `DEFAULTS`; checked."""
-        given = {"temperature": temperature, "top_p": top_p, "min_p": min_p}
+        given = {"temperature": temperature, "top_p": top_p, "min_p": min_p, "guidance": guidance}
         for key, default in DEFAULTS.items():
             if given[key] is None:
                 stated = getattr(model.generation_config, key, None)
                 given[key] = default if stated is None else stated
-        ranges = {"temperature": (0.0, 10.0), "top_p": (0.0, 1.0), "min_p": (0.0, 1.0)}
+        ranges = {
+            "temperature": (0.0, 10.0),
+            "top_p": (0.0, 1.0),
+            "min_p": (0.0, 1.0),
+            "guidance": (1.0, 10.0),
+        }
         problems = [
             f"{key} must be between {low:g} and {high:g}, found {given[key]}"
             for key, (low, high) in ranges.items()
@@ -57,19 +68,20 @@ class Decoding:
             raise ValueError("; ".join(problems))
         return cls(**{key: float(value) for key, value in given.items()})  # type: ignore[arg-type]
 
-    def processors(self, seed: int, indices: list[int]) -> LogitsProcessorList:
-        """Warpers and noise for a batch whose rows are the samples ``indices`` of ``seed``."""
-        found = LogitsProcessorList()
-        if self.temperature == 0:
-            return found
-        if self.temperature != 1:
+    def warpers(self) -> list[LogitsProcessor]:
+        """What changes scores (B, V) before anything is drawn; of a greedy draw the cuts, which matter to a guided one."""
+        found: list[LogitsProcessor] = []
+        if self.temperature not in (0, 1):
             found.append(TemperatureLogitsWarper(self.temperature))
         if self.top_p < 1:
             found.append(TopPLogitsWarper(self.top_p))
         if self.min_p > 0:
             found.append(MinPLogitsWarper(self.min_p))
-        found.append(RowNoise(seed, indices))
         return found
+
+    def noise(self, seed: int, indices: Sequence[int]) -> "list[RowNoise]":
+        """What draws, for a batch whose rows are the samples ``indices`` of ``seed``; nothing where that is greedy."""
+        return [RowNoise(seed, indices)] if self.temperature else []
 
 
 @contextmanager
@@ -95,7 +107,7 @@ class RowNoise(LogitsProcessor):
     Drawn on the CPU whatever the model's device, so the noise is the same everywhere.
     """
 
-    def __init__(self, seed: int, indices: list[int]) -> None:
+    def __init__(self, seed: int, indices: Sequence[int]) -> None:
         self.generators = [np.random.default_rng(row_seed(seed, index)) for index in indices]
 
     def keep(self, rows: Sequence[int]) -> None:

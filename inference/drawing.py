@@ -20,6 +20,7 @@ from inference.checkpoints import Checkpoint
 from inference.choosing import Measures, choose, refusal
 from inference.decoding import Decoding
 from inference.guard import CopyGuard
+from inference.guidance import Guided
 from inference.leaks import names_in
 from inference.measured import bands, measured
 from inference.novelty import CopyIndex, copy_limit, words
@@ -44,6 +45,7 @@ class Settings:
     temperature: float | None = None
     top_p: float | None = None
     min_p: float | None = None
+    guidance: float | None = None
     max_new_tokens: int | None = None
     guard: bool | int = True
     allow: Sequence[str] = ()
@@ -143,11 +145,13 @@ class Drawing:
     @cached_property
     def decoding(self) -> Decoding:
         """How tokens are drawn."""
-        settings, model = self.settings, self.checkpoint.model
-        temperature = settings.temperature
-        if temperature is None and self.checkpoint.run and not model.generation_config.do_sample:
+        settings, model, run = self.settings, self.checkpoint.model, self.checkpoint.run
+        temperature, guidance = settings.temperature, settings.guidance
+        if temperature is None and run and not model.generation_config.do_sample:
             temperature = 0.0  # a run that was told to be greedy
-        return Decoding.choose(model, temperature, settings.top_p, settings.min_p)
+        if guidance is None and run:
+            guidance = run.config.get("guidance")
+        return Decoding.choose(model, temperature, settings.top_p, settings.min_p, guidance)
 
     def briefs(
         self, brief: BriefLike | Sequence[BriefLike] | None, fields: Mapping[str, Any], n: int
@@ -187,8 +191,9 @@ class Drawing:
         settings = self.settings
         each = [brief for brief in briefs for _ in range(settings.best_of)]
         drawn: dict[int, Sample] = {}
-        widths = [padded(len(self.prompt(brief)), self.checkpoint.context) for brief in each]
-        for batch in batches(widths, settings.batch_size):
+        # What has no brief is not guided.
+        kinds = [(padded(len(self.prompt(brief)), self.checkpoint.context), bool(brief)) for brief in each]
+        for batch in batches(kinds, settings.batch_size):
             numbers = [first * settings.best_of + i for i in batch]
             rows = self.samples([each[i] for i in batch], numbers)
             drawn |= zip(batch, rows, strict=True)
@@ -231,19 +236,26 @@ class Drawing:
         guard: CopyGuard | None,
         streamer: TextIteratorStreamer | None = None,
     ) -> list[list[int]]:
-        """The token ids drawn for a batch whose prompts are padded alike."""
+        """The token ids drawn for a batch whose prompts are padded alike, all with a brief or all without."""
         model, context = self.checkpoint.model, self.checkpoint.context
         _, end = special_ids(self.checkpoint.tokenizer)
         prompts = [self.prompt(brief) for brief in briefs]
         width = padded(max(map(len, prompts)), context)
         most = self.settings.max_new_tokens or model.generation_config.max_new_tokens or MOST_TOKENS
+        decoding = self.decoding
         # First the guard: what is most probable must be something that may be said.
-        processors: list[Processor] = [*([guard] if guard else [])]
-        processors += self.decoding.processors(self.settings.seed, list(indices))
+        warpers: list[Processor] = [*([guard] if guard else []), *decoding.warpers()]
+        noise = decoding.noise(self.settings.seed, indices)
+        processors: list[Processor] = [*warpers, *noise]
+        if decoding.guidance > 1 and all(briefs):
+            prompts += [self.prompt(Brief())] * len(briefs)
+            processors = [Guided(decoding.guidance, decoding.temperature or 1.0, warpers, noise)]
         most = min(most, context - width)
         if self.settings.backend == "onnx":
-            return exported.continuations(self.checkpoint, prompts, width, most, end, processors, streamer)
-        return continuations(model, prompts, width, most, end, processors, streamer)
+            rows = exported.continuations(self.checkpoint, prompts, width, most, end, processors, streamer)
+        else:
+            rows = continuations(model, prompts, width, most, end, processors, streamer)
+        return rows[: len(briefs)]
 
     def samples(self, briefs: Sequence[Brief], indices: Sequence[int]) -> Iterator[Sample]:
         """One batch of samples, not yet measured."""

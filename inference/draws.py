@@ -72,6 +72,7 @@ def draw_samples(run: Run, *, folds_only: bool = False, progress: bool = False) 
     limit, names = copy_limit(texts), names_in(texts)
     sets = [one for one in _sets(run) if not folds_only or one.name not in (FINAL, CHOSEN, BASE, CONTROL)]
     settings: dict[str, Any] = {key: float(config[key]) for key in ("temperature", "top_p", "min_p")}
+    settings["guidance"] = float(config.get("guidance", 1.0))
     settings["guard"] = bool(config.get("guard", False))
     settings["max_new_tokens"] = load(run.path).model.generation_config.max_new_tokens
     settings["batch_size"] = 32  # the texts are the same, and the rows together take half the time of eights

@@ -6,7 +6,7 @@ ended leave it by fours. Within these shapes a row came out the same to the bit 
 itself: `inference.decoding` and `inference.guard` do, as processors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -53,11 +53,11 @@ def padded(prompt: int, context: int) -> int:
     return wide if wide <= context // 2 else prompt
 
 
-def batches(widths: Sequence[int], size: int) -> list[list[int]]:
-    """Positions of at most ``size`` prompts of one padded width each, in order of their first."""
-    alike: dict[int, list[int]] = {}
-    for position, width in enumerate(widths):
-        alike.setdefault(width, []).append(position)
+def batches(kinds: Sequence[Hashable], size: int) -> list[list[int]]:
+    """Positions of at most ``size`` prompts of one kind each (its padded width, and what else matters), in order of their first."""
+    alike: dict[Hashable, list[int]] = {}
+    for position, kind in enumerate(kinds):
+        alike.setdefault(kind, []).append(position)
     return sorted(same[i : i + size] for same in alike.values() for i in range(0, len(same), size))
 
 

@@ -37,6 +37,7 @@ def generate(
     temperature: float | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
+    guidance: float | None = None,
     max_new_tokens: int | None = None,
     guard: bool | int = True,
     originals: Sequence[str | Original] | None = None,
@@ -60,8 +61,10 @@ def generate(
 
     ``guard`` refuses, while drawing, to go on with a run of words from an original that has as many as the originals share among
     themselves (`copy_limit`), or as many as the number given; False sets no limit. Names in the brief and words of ``allow``
-    are never refused. ``temperature`` 0 is greedy. Unset settings come from the model's generation config. Sample i depends on
-    its brief and (``seed``, i) alone: not on ``n``, not on ``batch_size`` (rows at once), on the same machine, number of threads
+    are never refused. ``guidance`` is how often a brief counts (1..10; 1: once, in little more than half the time): the higher, the
+    more of it is in the text, and the less fluent that gets (`inference.guidance`). ``temperature`` 0 is greedy. Unset settings come
+    from the run, the model's generation config, or `inference.decoding.DEFAULTS`. Sample i depends on
+    its brief and (``seed``, i) alone: not on ``n``, not on ``batch_size`` (texts at once), on the same machine, number of threads
     and versions (`inference.rows`); which candidate is chosen depends on the others too. ``backend`` "onnx" draws with ONNX Runtime
     where that is installed, about twice as fast on a CPU (`inference.exported`); a text now and then is another one.
     ``progress`` shows a bar, by default where somebody looks.
@@ -70,7 +73,7 @@ def generate(
     """
     settings = Settings(
         best_of=best_of, seed=seed, strict=strict, temperature=temperature, top_p=top_p, min_p=min_p,
-        max_new_tokens=max_new_tokens, guard=guard, allow=allow, batch_size=batch_size, backend=backend,
+        guidance=guidance, max_new_tokens=max_new_tokens, guard=guard, allow=allow, batch_size=batch_size, backend=backend,
     )  # fmt: skip
     drawing = Drawing(_loaded(source, dtype, backend), originals, opening, settings)
     briefs = drawing.briefs(brief, fields, n)
@@ -120,6 +123,7 @@ def stream(
     temperature: float | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
+    guidance: float | None = None,
     max_new_tokens: int | None = None,
     guard: bool | int = True,
     originals: Sequence[str | Original] | None = None,
@@ -130,8 +134,8 @@ def stream(
 ) -> Iterator[str]:
     """The text of ``generate(source, n=1, ...)`` in pieces as they are drawn, ``opening`` first."""
     settings = Settings(
-        seed=seed, temperature=temperature, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, guard=guard,
-        allow=allow, backend=backend,
+        seed=seed, temperature=temperature, top_p=top_p, min_p=min_p, guidance=guidance, max_new_tokens=max_new_tokens,
+        guard=guard, allow=allow, backend=backend,
     )  # fmt: skip
     drawing = Drawing(_loaded(source, dtype, backend), originals, opening, settings)
     found = drawing.briefs(brief, fields, 1)

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
+from transformers import LogitsProcessorList
 
 from inference.checkpoints import load
 from inference.decoding import DEFAULTS, Decoding, RowNoise, row_seed
@@ -15,7 +16,7 @@ CHI_SQUARE_4 = 18.47
 
 def draw(decoding: Decoding, logits: torch.Tensor, rows: int, steps: int = 1, seed: int = 0) -> torch.Tensor:
     """Drawn tokens (rows, steps) where every step has the same ``logits`` (V,)."""
-    processors = decoding.processors(seed, list(range(rows)))
+    processors = LogitsProcessorList([*decoding.warpers(), *decoding.noise(seed, range(rows))])
     scores = logits.expand(rows, -1)
     return torch.stack([processors(None, scores).argmax(dim=-1) for _ in range(steps)], dim=1)
 
@@ -104,8 +105,10 @@ def test_the_global_random_state_is_neither_read_nor_moved() -> None:
     assert torch.equal(draw(plain(), torch.zeros(9), rows=3, steps=5), first)
 
 
-def test_temperature_0_adds_nothing() -> None:
-    assert list(Decoding(0, 0.5, 0.5).processors(0, [0])) == []
+def test_temperature_0_adds_no_noise_and_leaves_the_best_the_best() -> None:
+    greedy = Decoding(0, 0.5, 0.5)
+    assert greedy.noise(0, [0]) == []
+    assert draw(greedy, PROBABILITIES.log(), rows=1).item() == PROBABILITIES.argmax()
 
 
 def test_half_precision_scores_are_drawn_in_float32() -> None:
@@ -129,8 +132,8 @@ def test_settings_come_from_the_caller_then_the_model_then_the_defaults() -> Non
     stated = model.generation_config
     try:
         stated.temperature, stated.min_p = 0.6, 0.0
-        assert Decoding.choose(model, None, None, None) == Decoding(0.6, 1.0, 0.0)
-        assert Decoding.choose(model, 0, 0.9, None) == Decoding(0.0, 0.9, 0.0)
+        assert Decoding.choose(model, None, None, None) == Decoding(0.6, 1.0, 0.0, 2.0)
+        assert Decoding.choose(model, 0, 0.9, None, 1) == Decoding(0.0, 0.9, 0.0, 1.0)
     finally:
         stated.temperature = stated.min_p = None
 
@@ -143,6 +146,7 @@ def test_settings_come_from_the_caller_then_the_model_then_the_defaults() -> Non
         ((float("nan"), None, None), "temperature"),
         ((None, 1.1, None), "top_p must be between 0 and 1"),
         ((None, None, -1), "min_p must be between 0 and 1"),
+        ((None, None, None, 0.5), "guidance must be between 1 and 10, found 0.5"),
         ((-1, 2, 3), "temperature .*; top_p .*; min_p .*"),
     ],
 )

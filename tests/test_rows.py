@@ -36,7 +36,7 @@ def test_a_row_is_the_same_when_those_beside_it_have_left(monkeypatch) -> None:
 
     def drawn(some: list[int]) -> list[list[int]]:
         rows = continuations(
-            embedded.model, [prompts[i] for i in some], 64, 40, comma, list(decoding.processors(3, some))
+            embedded.model, [prompts[i] for i in some], 64, 40, comma, decoding.noise(3, some)
         )
         return [row[: row.index(comma) + 1] if comma in row else row for row in rows]
 

@@ -90,7 +90,10 @@ def test_temperature_0_ignores_the_seed_and_is_plain_greedy_generation() -> None
     embedded = load(
         "embedded", dtype="float32", device="cpu"
     )  # an untrained model repeats itself, whatever the brief
-    brief, settings = BRIEFS[0], {"opening": "It rained", "temperature": 0, "max_new_tokens": 12}
+    brief, settings = (
+        BRIEFS[0],
+        {"opening": "It rained", "temperature": 0, "max_new_tokens": 12, "guidance": 1},
+    )
     (first,), (second,) = (generate(embedded, brief=brief, seed=seed, **settings) for seed in (1, 2))
     assert first.text == second.text
     ids = [0, *encode(brief.header(), embedded.tokenizer), *encode("It rained", embedded.tokenizer)]

@@ -144,8 +144,11 @@ class TrainConfig:
     top_p: float = 1.0
     """Share of probability that sampling keeps, above 0 to 1."""
 
-    min_p: float = 0.05
+    min_p: float = 0.1
     """Tokens less probable than this fraction of the most probable one are not drawn, 0 to 1."""
+
+    guidance: float = 2.0
+    """How often a brief counts in the report's samples, 1 to 10; 1: once, in little more than half the time (`inference.guidance`)."""
 
     guard: bool = True
     """Samples of the report may not go on with a run of an original's words beyond the length that the originals share."""
@@ -229,4 +232,5 @@ _RULES: list[Rule] = [
     ("temperature", "from 0 to 10", lambda v: 0 <= v <= 10),
     ("top_p", "above 0, up to 1", lambda v: 0 < v <= 1),
     ("min_p", "from 0 to 1", lambda v: 0 <= v <= 1),
+    ("guidance", "from 1 to 10", lambda v: 1 <= v <= 10),
 ]

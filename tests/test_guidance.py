@@ -1,0 +1,99 @@
+"""Guidance: the formula, texts that stay the same in any company while rows leave, and more of the brief in the text."""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from data.brief import Brief, read_vignettes
+from inference.checkpoints import Checkpoint, load
+from inference.decoding import Decoding
+from inference.exported import NEEDED
+from inference.guidance import Guided
+from inference.sample import Sample
+from inference.sampling import generate, stream
+from training.pretrain.base_eval import TEST_VIGNETTES
+
+BRIEFS = [
+    Brief(name="Nadia Benali", occupation="piano tuner", keywords=("rain", "key"), length=380),
+    Brief(),
+    Brief(name="Ida"),
+    Brief(place="a harbour café", meets="an old clarinettist"),
+    Brief(keywords=tuple(f"thing {i}" for i in range(30))),  # a prompt of another width
+    Brief(name="Ida Voss", length=300),
+]
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Checkpoint:
+    return load("embedded", dtype="float32", device="cpu")
+
+
+def texts(samples: Sequence[Sample]) -> list[str]:
+    return [sample.text for sample in samples]
+
+
+def test_what_the_brief_adds_counts_as_often_as_is_asked_among_what_it_leaves_probable() -> None:
+    with_brief = torch.tensor([[0.5, 0.3, 0.19, 0.01], [0.7, 0.1, 0.1, 0.1]]).log()
+    without = torch.tensor([[0.5, 0.1, 0.39, 0.01], [0.25, 0.25, 0.25, 0.25]]).log()
+    decoding = Decoding(temperature=0.5, top_p=1.0, min_p=0.01, guidance=3.0)
+    guided = Guided(3.0, 0.5, decoding.warpers(), [])
+    found = guided(torch.zeros(4, 1), torch.cat([with_brief, without]))
+    assert torch.equal(found[:2], found[2:])
+    # p * (p / q) ** 2, at the temperature; 0.01 has (0.01 / 0.5) ** 2 of the best one's share and is cut.
+    expected = ((with_brief + 2 * (with_brief - without)) / 0.5).exp()
+    expected[0, 3] = 0
+    assert torch.allclose(found[:2].softmax(dim=-1), expected / expected.sum(dim=-1, keepdim=True), atol=1e-6)
+
+
+def test_texts_that_have_ended_leave_with_both_of_their_rows() -> None:
+    decoding = Decoding(temperature=1.0, top_p=1.0, min_p=0.0, guidance=2.0)
+    guided, (alone,) = Guided(2.0, 1.0, [], decoding.noise(0, [0, 1, 2])), decoding.noise(0, [0, 1, 2])
+    scores, ids = torch.randn(6, 9, generator=torch.Generator().manual_seed(0)), torch.zeros(6, 1)
+    assert torch.equal(guided(ids, scores)[3:], alone(ids, 2 * scores[:3] - scores[3:]))
+    guided.keep([0, 2, 3, 5])
+    alone.keep([0, 2])
+    scores = scores[:4]
+    assert torch.equal(guided(ids, scores)[:2], alone(ids, 2 * scores[:2] - scores[2:]))
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_a_guided_text_is_the_same_at_any_number_and_in_any_company(
+    embedded: Checkpoint, backend: str
+) -> None:
+    if backend == "onnx":
+        for name in NEEDED:
+            pytest.importorskip(name)
+    settings = {"seed": 3, "max_new_tokens": 24, "backend": backend}
+    together = texts(generate(embedded, brief=BRIEFS, batch_size=8, **settings))
+    for size in (1, 2):
+        assert texts(generate(embedded, brief=BRIEFS, batch_size=size, **settings)) == together
+    assert texts(generate(embedded, brief=BRIEFS[:1], **settings)) == together[:1]
+    pieces = stream(embedded, brief=BRIEFS[0], **settings)
+    assert "".join(pieces).rstrip() == together[0]
+    once = texts(generate(embedded, brief=BRIEFS, guidance=1, **settings))
+    same = [a == b for a, b in zip(together, once, strict=True)]
+    assert same[1] and sum(same) < 3  # what has no brief is not guided
+
+
+def test_more_of_the_brief_is_in_a_guided_text(embedded: Checkpoint) -> None:
+    """The base that ships, on briefs that it has not seen: words of the brief, its name apart, in a text's first quarter."""
+    briefs = [brief for brief, _ in read_vignettes(TEST_VIGNETTES)][:24]
+
+    def said(guidance: float) -> int:
+        samples = generate(embedded, brief=briefs, guidance=guidance, batch_size=24, max_new_tokens=120)
+        asked = [(b.occupation, b.place, b.meets, *b.keywords) for b in briefs]
+        wanted = [set(re.findall(r"\w{4,}", " ".join(filter(None, fields)).casefold())) for fields in asked]
+        found = [set(re.findall(r"\w+", sample.text.casefold())) for sample in samples]
+        return sum(len(own & of) for own, of in zip(wanted, found, strict=True))
+
+    assert said(2.0) > said(1.0) + 6
+
+
+def test_a_greedy_draw_is_guided_too_and_by_default(embedded: Checkpoint) -> None:
+    settings = {"brief": BRIEFS[0], "temperature": 0, "max_new_tokens": 25}
+    (default,), (twice,), (once,) = (
+        generate(embedded, seed=seed, guidance=g, **settings) for seed, g in ((1, None), (2, 2), (3, 1))
+    )
+    assert default.text == twice.text != once.text
