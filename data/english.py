@@ -1,6 +1,6 @@
 """What kind of word an English word is, and its article, by word lists and endings.
 
-Looks at words alone, always in lower case, never at what stands around them (`data.page`, `data.names`). Knows
+Looks at words alone, in lower case, never at what stands around them (`data.page`, `data.names`); counts pronouns. Knows
 nothing of meaning: what no list has and no ending shows is of no kind.
 """
 

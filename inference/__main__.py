@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--guidance",
         type=float,
-        help="how often the brief counts, 1 to 10 (default: the run's, or 2); 1 takes half the time",
+        help="how often the brief counts, 1 to 10 (default: the run's, or 2); 1 takes two thirds of the time",
     )
     generate.add_argument("--max-new-tokens", type=int)
     generate.add_argument(

@@ -146,12 +146,13 @@ class Drawing:
     def decoding(self) -> Decoding:
         """How tokens are drawn."""
         settings, model, run = self.settings, self.checkpoint.model, self.checkpoint.run
-        temperature, guidance = settings.temperature, settings.guidance
+        temperature, top_p, min_p = settings.temperature, settings.top_p, settings.min_p
         if temperature is None and run and not model.generation_config.do_sample:
-            temperature = 0.0  # a run that was told to be greedy
-        if guidance is None and run:
-            guidance = run.config.get("guidance")
-        return Decoding.choose(model, temperature, settings.top_p, settings.min_p, guidance)
+            # A run that was told to be greedy: what a guided draw needs beside is not in the model's settings.
+            temperature = 0.0
+            top_p = run.config.get("top_p") if top_p is None else top_p
+            min_p = run.config.get("min_p") if min_p is None else min_p
+        return Decoding.choose(model, temperature, top_p, min_p, settings.guidance)
 
     def briefs(
         self, brief: BriefLike | Sequence[BriefLike] | None, fields: Mapping[str, Any], n: int

@@ -20,6 +20,7 @@ from data.brief import Brief
 from data.draw import draw_briefs
 from inference.checkpoints import SMALL_FILES, best_device, load
 from inference.choosing import refusal
+from inference.decoding import DEFAULTS
 from inference.leaks import names_in
 from inference.measured import measured
 from inference.novelty import CopyIndex, copy_limit
@@ -72,10 +73,11 @@ def draw_samples(run: Run, *, folds_only: bool = False, progress: bool = False) 
     limit, names = copy_limit(texts), names_in(texts)
     sets = [one for one in _sets(run) if not folds_only or one.name not in (FINAL, CHOSEN, BASE, CONTROL)]
     settings: dict[str, Any] = {key: float(config[key]) for key in ("temperature", "top_p", "min_p")}
-    settings["guidance"] = float(config.get("guidance", 1.0))
+    settings["guidance"] = float(config.get("guidance", DEFAULTS["guidance"]))
     settings["guard"] = bool(config.get("guard", False))
     settings["max_new_tokens"] = load(run.path).model.generation_config.max_new_tokens
-    settings["batch_size"] = 32  # the texts are the same, and the rows together take half the time of eights
+    # The texts are the same, and 32 rows together take half the time of eights; a guided text takes two.
+    settings["batch_size"] = 32 if settings["guidance"] == 1 else 16
     started = time.perf_counter()
     drawn: dict[str, list[Sample]] = {}
     with tqdm(

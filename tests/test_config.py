@@ -206,6 +206,8 @@ def test_a_value_of_the_wrong_type_is_refused(key: str, value: Any, wanted: str)
         ("top_p", 1.1),
         ("min_p", -0.1),
         ("min_p", 1.1),
+        ("guidance", 0.9),
+        ("guidance", 10.1),
     ],
 )
 def test_a_value_out_of_range_is_refused(key: str, value: Any) -> None:
@@ -228,6 +230,7 @@ def test_a_value_out_of_range_is_refused(key: str, value: Any) -> None:
         ("temperature", 0.0),
         ("top_p", 1.0),
         ("min_p", 0.0),
+        ("guidance", 1.0),
         ("max_grad_norm", 0.0),
     ],
 )

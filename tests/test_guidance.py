@@ -1,18 +1,22 @@
 """Guidance: the formula, texts that stay the same in any company while rows leave, and more of the brief in the text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 
 from data.brief import Brief, read_vignettes
+from data.originals import load_originals
 from inference.checkpoints import Checkpoint, load
 from inference.decoding import Decoding
 from inference.exported import NEEDED
 from inference.guidance import Guided
 from inference.sample import Sample
 from inference.sampling import generate, stream
+from tests.small import SEEDS
+from training.config import TrainConfig
+from training.job import train
 from training.pretrain.base_eval import TEST_VIGNETTES
 
 BRIEFS = [
@@ -97,3 +101,21 @@ def test_a_greedy_draw_is_guided_too_and_by_default(embedded: Checkpoint) -> Non
         generate(embedded, seed=seed, guidance=g, **settings) for seed, g in ((1, None), (2, 2), (3, 1))
     )
     assert default.text == twice.text != once.text
+
+
+def test_a_run_says_how_much_and_its_model_does_so_alone(tiny: Callable[..., TrainConfig]) -> None:
+    run = train(tiny(guidance=3.0, hold_out=False, steps=0))
+    settings = {"brief": BRIEFS[0], "seed": 5, "max_new_tokens": 12}
+    asked = texts(generate(run, guidance=3.0, **settings))
+    assert texts(generate(run, **settings)) == texts(generate(run / "model", **settings)) == asked
+    assert texts(generate(run, guidance=1.0, **settings)) != asked
+
+
+@pytest.mark.slow
+def test_whole_guided_texts_are_guarded_and_the_same_in_batches_of_any_size(embedded: Checkpoint) -> None:
+    """Until they end, so that rows leave: of each text both."""
+    originals = [original.text for original in load_originals(SEEDS)]
+    settings = {"n": 12, "seed": 2, "originals": originals, "guard": 2, "max_new_tokens": 700}
+    together = generate(embedded, batch_size=12, **settings)
+    assert len({sample.tokens for sample in together}) > 6 and all(s.scores["refused_runs"] for s in together)
+    assert generate(embedded, batch_size=5, **settings) == together

@@ -27,7 +27,8 @@ tags: [flaneur, style, fiction]
 
 A small language model tuned to write in the manner of {len(record["originals"])} short texts. It loads with plain
 transformers: `pipeline("text-generation", model="path/to/this/folder")`. A text begins after the opening token
-`tokenizer.bos_token or tokenizer.eos_token`, optionally a brief (`name: ...` lines, then `---`).
+`tokenizer.bos_token or tokenizer.eos_token`, optionally a brief (`name: ...` lines, then `---`),
+which counts twice where Flâneur draws, and once in a plain pipeline.
 
 ## Made from
 

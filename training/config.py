@@ -148,7 +148,7 @@ class TrainConfig:
     """Tokens less probable than this fraction of the most probable one are not drawn, 0 to 1."""
 
     guidance: float = 2.0
-    """How often a brief counts in the report's samples, 1 to 10; 1: once, in little more than half the time (`inference.guidance`)."""
+    """How often a brief counts where samples are drawn, 1 to 10; 1: once, in two thirds of the time (`inference.guidance`)."""
 
     guard: bool = True
     """Samples of the report may not go on with a run of an original's words beyond the length that the originals share."""

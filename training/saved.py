@@ -72,6 +72,7 @@ def write_model(
         eos_token_id=end,
         pad_token_id=tokenizer.pad_token_id,
         max_new_tokens=max(64, int(LENGTH_MARGIN * longest)),
+        guidance=config.guidance,  # for `inference.decoding`; transformers does not know it
         **sampling,
     )
     model.config.use_cache = True  # the Trainer turned it off

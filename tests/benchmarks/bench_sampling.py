@@ -42,7 +42,7 @@ REPEATS = 2
 def drawn(checkpoint: Checkpoint, n: int, tokens: int, texts: list[str], **options: Any) -> Samples:
     return generate(
         checkpoint, n=n, brief=BRIEF, batch_size=n * options.get("best_of", 1), max_new_tokens=tokens, originals=texts,
-        strict=False, **options,
+        strict=False, min_p=0.05, guidance=1, **options,
     )  # fmt: skip
 
 

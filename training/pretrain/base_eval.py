@@ -29,6 +29,8 @@ from training.pretrain.mirror import mirrored
 BRIEFS = 200
 RULES = ("ended", "name", "constant", "pronouns", "occupation", "place", "meets", "keywords", "length")
 """`obeyed`, in the order in which it is printed."""
+SAMPLING: dict[str, Any] = {"temperature": 0.8, "top_p": 1.0, "min_p": 0.1, "guidance": 2.0}
+"""How the stories are drawn, whatever a model's own settings are."""
 HELD_OUT_TEXTS = 100
 """Held-out texts of each source that bits per byte are of."""
 
@@ -170,7 +172,7 @@ def evaluate(
     Spans shared with ``corpus``, the texts that were trained, are left out where it is empty.
     """
     samples = generate(
-        source, brief=list(briefs), seed=seed, batch_size=32, max_new_tokens=900, progress=True
+        source, brief=list(briefs), seed=seed, batch_size=32, max_new_tokens=900, progress=True, **SAMPLING
     )
     atomic.write_jsonl(out / "stories.jsonl", [sample.to_dict() for sample in samples])
     flags = [obeyed(sample) for sample in samples]
