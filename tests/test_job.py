@@ -463,8 +463,8 @@ def test_another_seed_draws_other_samples(whole: Path, tiny: Make) -> None:
     again = train(
         tiny(originals=Run.open(whole).config["originals"], seed=1, samples_per_fold=0), report=True
     )
-    # One of an untrained model may come twice: few of its words are probable.
-    assert [row["text"] for row in drawn(again)] != [row["text"] for row in drawn(whole)]
+    first, second = ({row["text"] for row in drawn(run)} for run in (whole, again))
+    assert len(first & second) < 2  # one of an untrained model may come twice: few of its words are probable
 
 
 # A run that is there

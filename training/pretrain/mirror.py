@@ -20,7 +20,7 @@ from data.english import is_ordinary, listed_gender, pronouns
 from data.names import CAPITAL, name_counts
 from data.slots import gender_of
 from training.pretrain.corpus import Text
-from training.pretrain.names import drawn, is_given, replace, words_of
+from training.pretrain.names import drawn, is_given, replace, taken_by
 
 EXAMPLES = 100_000
 """Uses of "his" and "him" that the choice between the two is learned from."""
@@ -210,4 +210,4 @@ def _names(text: str, rng: random.Random) -> dict[str, str]:
         placed = rf"{_PLACE}{name}\b|\b{name}{_PLACED}|-{name}\b|\b{name}-"
         if (known or found[name] > 1) and is_given(name, text) and not re.search(placed, text):
             genders[name] = "m" if (listed or gender_of(name, text)) == "f" else "f"
-    return drawn(genders, words_of(text), rng)
+    return drawn(genders, taken_by(text), rng)

@@ -38,7 +38,7 @@ def recast(text: str, favoured: set[str], rng: random.Random, *, hero: bool, sur
     chosen = [name for name in ranked if name in favoured]
     if hero and ranked and ranked[0] not in chosen:
         chosen.insert(0, ranked[0])
-    taken = words_of(text)
+    taken = taken_by(text)
     mapping = drawn({name: gender_of(name, text) for name in chosen}, taken, rng)
     renamed = replace(text, mapping)
     if surname and chosen and ranked and chosen[0] == ranked[0]:
@@ -72,7 +72,7 @@ _DEEDS = (
 )
 
 
-def words_of(text: str) -> set[str]:
+def taken_by(text: str) -> set[str]:
     """The words of ``text`` in lower case, which no new name may be."""
     return {word.casefold() for word in re.findall(r"[^\W\d_]+", text)}
 
