@@ -72,6 +72,9 @@ clean: ## remove .venv and caches; runs/ stays
 # flaneur.pth is an editable install without pip: it lets notebooks and other folders import the packages. It is
 # relative, hence plain ASCII: pip's has the full path, and with an accent in that, under LC_ALL=C, pip fails
 # to write it and Python 3.11 fails to start.
+# The bases come last. The bundled one works without them, so set-up is complete before and succeeds when they fail;
+# .PRECIOUS keeps the stamp when they are interrupted.
+.PRECIOUS: $(installed)
 $(installed): requirements.lock requirements-torch.lock pyproject.toml
 	@if [ -f $@ ] && $(python) -c ""; then rm $@; exit; fi; \
 	for candidate in "$${PYTHON:-python3}" $(if $(PYTHON),,python3.14 python3.13 python3.12 python3.11); do \
@@ -88,3 +91,4 @@ $(installed): requirements.lock requirements-torch.lock pyproject.toml
 	for packages in .venv/lib/python3.*/site-packages; do echo ../../../.. > "$$packages/flaneur.pth"; done
 	$(python) -m pip check
 	@touch $@
+	@$(python) -m data fetch || echo "Set-up is complete without these bases. To fetch them later: $(python) -m data fetch"

@@ -1,4 +1,4 @@
-"""Command line of ``python -m data``: looks at originals. Does not train or write anything."""
+"""Command line of ``python -m data``: looks at originals, and fetches bases into the user's cache. Does not train."""
 
 import argparse
 import json
@@ -9,7 +9,9 @@ from data.command import command
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit status is 0, or 2 with one message on stderr when the input can't be used."""
-    parser = argparse.ArgumentParser(prog="python -m data", description="Look at originals before training.")
+    parser = argparse.ArgumentParser(
+        prog="python -m data", description="Look at originals before training, and fetch bases."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="what was found, and what training will see")
     check.add_argument("path", help="a folder of .txt or .md files, a .jsonl file, or a datasets id")
@@ -22,8 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--context", type=int, default=None, help="tokens a block may have (default: the base's own)"
     )
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    commands.add_parser("fetch", help="fetch and convert the bases that are not bundled, once")
     options = parser.parse_args(arguments)
-    return command(lambda: _check(options))
+    return command(lambda: _check(options) if options.command == "check" else _fetch())
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -44,6 +47,16 @@ def _check(options: argparse.Namespace) -> int:
         if options.json
         else describe(result, originals)
     )
+    return 0
+
+
+def _fetch() -> int:
+    from data.adapted import ADAPTER_FILES, STORIES
+    from data.bases import resolve
+
+    adapter = (STORIES / ADAPTER_FILES[1]).exists()
+    for name in ("smollm2", "stories") if adapter else ("smollm2",):
+        print(f"{name}: {resolve(name).path}", flush=True)
     return 0
 
 

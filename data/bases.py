@@ -1,4 +1,4 @@
-"""Where a base model's files are: the one that ships, a local folder, or one fetched once from a package index or a hub.
+"""Where a base model's files are: bundled, in a local folder, or fetched once from a package index or a hub.
 
 Gives the folder, its tokenizer, its context and its hash. Does not load weights; `inference.checkpoints` does.
 """
@@ -9,11 +9,12 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from data.packaged import packaged_folder
+from data.adapted import adapted_folder
+from data.model_cache import file_sha256
+from data.packaged import MODEL_FILES, packaged_folder
 
 EMBEDDED = Path(__file__).parent / "base"
 """The base that ships with the repository. Its only mention."""
@@ -21,12 +22,14 @@ EMBEDDED = Path(__file__).parent / "base"
 EMBEDDED_SHA256 = "71a55d3da24e53f46fe83c367c5716fec1967bb6a6be085f7aa645e45f89f18d"
 """What `Base.sha256` says of it."""
 
-NAMED = ("embedded", "tiny", "smollm2")
-"""Bases that need no folder: the one that ships; an untrained two-layer model with its tokenizer, for tests; and a larger one
-that pip fetches (`data.packaged`)."""
+NAMED = ("embedded", "tiny", "smollm2", "stories")
+"""Bases that need no folder.
+
+embedded: the bundled base. tiny: an untrained model of two layers with the same tokenizer, for tests.
+smollm2: a larger base that pip fetches (`data.packaged`). stories: smollm2 taught to tell stories (`data.adapted`).
+"""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 
 
@@ -74,8 +77,10 @@ class Base:
     def sha256(self) -> str:
         """One hex digest over the names and bytes of the weight files; of the config for an untrained base."""
         files = [self.path / "config.json"] if self.untrained else sorted(self.path.glob("*.safetensors"))
-        stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-        return _digest(stamps)
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(file.name.encode() + bytes.fromhex(file_sha256(file)))
+        return digest.hexdigest()
 
     def mismatch(self, expected: str) -> str | None:
         """What `sha256` is instead of ``expected``, in words; None where it is that."""
@@ -83,22 +88,13 @@ class Base:
         return None if found == expected else f"expected sha256 {expected[:12]}, found {found[:12]}"
 
 
-@cache
-def _digest(stamps: tuple[tuple[str, int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for name, *_ in stamps:
-        digest.update(Path(name).name.encode())
-        with open(name, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
 def resolve(base: str | Path, revision: str | None = None) -> Base:
-    """The files of ``base``: "embedded", "tiny", "smollm2", a folder, or a hub id such as "gpt2" or "Qwen/Qwen3-0.6B-Base".
+    """Find the files of a base. What is on this disk already is not fetched again.
 
-    Only "smollm2" and a hub id use the network, and what is there already is not fetched again: of a hub id the safetensors
-    and tokenizer files of ``revision`` go to the Hugging Face cache. Raises ValueError, naming the embedded base as
-    the way out, when the files can't be had.
+    base: "embedded", "tiny", "smollm2", "stories", a folder, or a hub id such as "gpt2" or "Qwen/Qwen3-0.6B-Base".
+    revision: branch, tag or commit of a hub id. None: its main branch.
+    Only "smollm2", "stories" and a hub id use the network. The files of a hub id go to the Hugging Face cache.
+    Raises ValueError when the files can't be had. The message names the bundled base, which needs no network.
     """
     if base == "embedded":
         return Base("embedded", EMBEDDED)
@@ -106,6 +102,8 @@ def resolve(base: str | Path, revision: str | None = None) -> Base:
         return Base("tiny", EMBEDDED, untrained=True)
     if base == "smollm2":
         return Base("smollm2", packaged_folder())
+    if base == "stories":
+        return Base("stories", adapted_folder())
     folder = Path(os.path.expanduser(base))  # Path's own raises for ~nobody
     if folder.is_dir():
         _check_folder(folder)
@@ -141,7 +139,7 @@ def _from_hub(hub_id: str, revision: str | None) -> Base:
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=_FILES))
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=MODEL_FILES))
     except Exception as error:
         near = difflib.get_close_matches(hub_id, NAMED, n=1)
         hint = f"Did you mean base: {near[0]}? " if near else ""

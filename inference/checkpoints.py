@@ -73,8 +73,8 @@ def load(
 ) -> Checkpoint:
     """The model behind ``source``, in evaluation mode.
 
-    ``source`` is a run directory, a model folder, "embedded", "tiny", "smollm2", a hub id, or a model that is loaded already (its
-    tokenizer is then read from where the model came from). ``dtype`` is "auto", "float32" or "bfloat16"; "auto" is
+    ``source`` is a run directory, a model folder, "embedded", "tiny", "smollm2", "stories", a hub id, or a model that is
+    loaded already (its tokenizer is then read from where the model came from). ``dtype`` is "auto", "float32" or "bfloat16"; "auto" is
     what samples fastest. The last two checkpoints are kept, so that calling twice does not load twice.
 
     Raises ValueError when there is no such model, its files are damaged, or it has no end-of-text token.

@@ -1,6 +1,7 @@
 """Finding a base: the embedded one, a folder, a hub id without a network; pickled weights never."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from data.atomic import sha256
 from data.bases import EMBEDDED, EMBEDDED_SHA256, Base, resolve
 from data.dataset import encode
+from data.memory import available_memory, check_memory
 from tests.small import byte_tokenizer
 
 
@@ -84,6 +86,12 @@ def test_a_slip_in_a_name_is_met_with_the_name_that_was_meant(no_network: list[s
     no_network.clear()
 
 
+def test_a_slip_in_stories_is_met_with_stories(no_network: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"Did you mean base: stories\?"):
+        resolve("storys")
+    no_network.clear()
+
+
 def test_the_hash_is_of_the_weights_and_follows_them(tmp_path: Path) -> None:
     one, two = model_folder(tmp_path / "one"), model_folder(tmp_path / "two")
     before = resolve(one).sha256()
@@ -131,3 +139,73 @@ def test_the_card_of_the_base_that_ships_names_its_weights() -> None:
     assert f"sha256 `{sha256(EMBEDDED / 'model.safetensors')}`" in card
     assert card.count("\n### ") == 8
     assert resolve("embedded").sha256() == EMBEDDED_SHA256
+
+
+# Memory
+
+
+def test_a_base_that_needs_more_memory_than_there_is_is_refused() -> None:
+    base = resolve("embedded")
+    check_memory(base, 1e-3)
+    with pytest.raises(ValueError) as caught:
+        check_memory(base, 1e6)
+    said = str(caught.value)
+    # 12 million weights of 4 bytes, a million times.
+    assert re.search(
+        r"too little memory for base embedded: about 48,\d\d\d\.\d GB needed, [\d,.]+ GB available", said
+    )
+    for setting in ("smaller base", "lora_rank", "micro_batch_size: 1", "gradient_checkpointing: true"):
+        assert setting in said
+    check_memory(resolve("tiny"), 1e6)
+
+
+def test_damage_is_left_to_whoever_loads_the_weights(tmp_path: Path) -> None:
+    check_memory(resolve(model_folder(tmp_path / "mine")), 1e6)
+
+
+def system(root: Path, files: dict[str, str]) -> Path:
+    """A folder with files as Linux shows them."""
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    return root
+
+
+MEMINFO = "MemTotal:       9000 kB\nMemFree:        100 kB\nMemAvailable:   5000 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 5000 * 1024),
+        ({"proc/self/cgroup": "0::/\n"}, 5000 * 1024),  # a group without files
+        (
+            {
+                "proc/self/cgroup": "0::/user/job\n",
+                "sys/fs/cgroup/user/memory.max": "3000\n",
+                "sys/fs/cgroup/user/memory.current": "2500\n",
+                "sys/fs/cgroup/user/memory.stat": "anon 7\ninactive_file 300\n",
+                "sys/fs/cgroup/user/job/memory.max": "max\n",
+                "sys/fs/cgroup/user/job/memory.current": "10\n",
+            },
+            800,
+        ),
+        (
+            {
+                "proc/self/cgroup": "5:cpu:/\n4:memory:/somewhere/else\n0::/\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "4000\n",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": "4500\n",
+            },
+            0,
+        ),
+        ({"proc/meminfo": "nothing of use"}, None),
+    ],
+)
+def test_available_memory_respects_the_limits_of_control_groups(
+    tmp_path: Path, files: dict[str, str], expected: int | None
+) -> None:
+    assert available_memory(system(tmp_path, {"proc/meminfo": MEMINFO, **files})) == expected
+
+
+def test_this_machine_s_memory_can_be_read() -> None:
+    assert (available_memory() or 0) > 2**20
