@@ -1,14 +1,16 @@
-"""Small real parts that several tests share: a byte tokenizer, and a model whose every probability is chosen."""
+"""Small real parts that several tests share: a byte tokenizer, models of chosen or of random weights, a few stories."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from data.brief import Brief
+from data.stories import Story
 from inference.checkpoints import Checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +60,17 @@ def byte_tokenizer(*, bos: str | None = None, eos: str | None = "<eos>", pad: st
     )
 
 
+def bpe_tokenizer(texts: Sequence[str], size: int = 400) -> PreTrainedTokenizerFast:
+    """Bytes and the pairs that are most common in ``texts``, as tokenizers of large models are made."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>")
+
+
 def chain(follow: Mapping[str, Mapping[str, float]], context: int = 64) -> Checkpoint:
     """A real model that is a Markov chain over bytes: ``follow["a"]["b"]`` is the probability of b after a.
 
@@ -96,3 +109,58 @@ def chain(follow: Mapping[str, Mapping[str, float]], context: int = 64) -> Check
         model.model.embed_tokens.weight.copy_(torch.eye(size))
         model.lm_head.weight.copy_(logits.T / math.sqrt(size))
     return Checkpoint(model, tokenizer, "chain", context)
+
+
+def llama_folder(folder: Path, tokenizer: Any = None, *, context: int = 1024, seed: int = 0) -> Path:
+    """A model folder with an untrained Llama of two layers, of which two query heads share one of keys; bytes are its tokens."""
+    tokenizer = tokenizer or byte_tokenizer(bos="<bos>", pad="<pad>")
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=context,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        initializer_range=0.2,
+        tie_word_embeddings=True,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def few_stories(test: int = 1) -> list[Story]:
+    """Six stories of three paragraphs with their beats, the last ``test`` of them for testing."""
+    people = [
+        ("Nadia Benali", "piano tuner", "fork", "she"),
+        ("Tomasz Wilczek", "tram driver", "lamp", "he"),
+        ("Odile Marchand", "florist", "ribbon", "she"),
+        ("Ingrid Larsen", "baker", "basket", "she"),
+        ("Petr Novák", "clockmaker", "key", "he"),
+        ("Colette Vasseur", "nurse", "letter", "she"),
+    ]
+    found = []
+    for at, (name, work, thing, pronoun) in enumerate(people):
+        given = name.split()[0]
+        text = (
+            f"{name} came into the café with a {thing}.\n\n“It’s late,” said {given} softly.\n\n"
+            f"The {thing} lay on the table when {pronoun} left, and {given} forgot it."
+        )
+        brief = Brief(name=name, occupation=work, place="a small café", keywords=(thing,))
+        beats = (f"{given}, a {work}, comes in", f"{given} says it is late", f"the {thing} is forgotten")
+        found.append(Story(text, brief, beats, f"flowing/{at % 2}", at >= len(people) - test))
+    return found
+
+
+def write_part(file: Path, stories: Sequence[Story]) -> None:
+    """Write ``stories`` as a writer hands them in: ``file`` is part-NN.txt, and their beats go into beats-NN.txt beside it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("===\n".join(f"{s.brief.header()}{s.text}\n" for s in stories), "utf-8")
+    if any(story.beats for story in stories):
+        plans = ("".join(f"- {beat}\n" for beat in story.beats) for story in stories)
+        file.with_name(file.name.replace("part-", "beats-")).write_text("===\n".join(plans), "utf-8")

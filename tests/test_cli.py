@@ -21,8 +21,8 @@ from tests.small import NOIR, ROOT, SEEDS
 from training.__main__ import main as training_main
 
 COMMANDS = {
-    "data": ["check"],
-    "training": ["run", "pretrain", "prepare", "average", "base-eval", "ablate", "style"],
+    "data": ["check", "fetch"],
+    "training": ["run", "pretrain", "prepare", "average", "base-eval", "base", "ablate", "style"],
     "inference": ["generate", "score", "report", "compare"],
 }
 HEAVY = {

@@ -1,6 +1,7 @@
 """Command line of ``python -m training``. Parses and prints; the work is in `training.job`."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,24 @@ def main(arguments: list[str] | None = None) -> int:
     )
     judge.add_argument("config", help="the pretraining whose held-out texts are used")
     judge.add_argument("models", nargs="*", default=["embedded"], help="model folders (default: embedded)")
+    base = commands.add_parser("base", help="teach a base to tell stories from a brief and its beats")
+    steps = base.add_subparsers(dest="step", required=True)
+    gather = steps.add_parser("prepare", help="gather folders of stories into one file")
+    gather.add_argument("config", help="a YAML file such as configs/base/stories.yaml")
+    gather.add_argument("folders", nargs="+", type=Path, metavar="folder", help="folder of folders with part-NN.txt")
+    gather.add_argument(
+        "--test", action="append", default=[], metavar="FILE", help='for testing only: a file name, or "last"; repeatable'
+    )
+    gather.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    gather.add_argument("--apart", help="texts that no story may share eight words in a row with")
+    adapt = steps.add_parser("adapt", help="train the adapter; an interrupted training is continued")
+    adapt.add_argument("config", help="a YAML file such as configs/base/stories.yaml")
+    adapt.add_argument("--steps", type=int, metavar="N", help="stop after N more steps, with a checkpoint")
+    judge_base = steps.add_parser("eval", help="bits per byte of unseen texts, stories from unseen briefs and beats")
+    judge_base.add_argument("config", help="a YAML file such as configs/base/stories.yaml")
+    judge_base.add_argument("model", nargs="?", default="stories", help="what to measure (default: %(default)s)")
+    judge_base.add_argument("--originals", default="data/seeds", help="texts in one style (default: %(default)s)")
+    judge_base.add_argument("--briefs", type=int, default=64, help="unseen briefs of each kind (default: %(default)s)")
     compare = commands.add_parser(
         "ablate", help="what each setting of a tuning is worth, over several small corpora"
     )
@@ -86,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     style.add_argument(
         "--corpus", type=Path, required=True, help="folder of .jsonl.xz with authors or generators"
     )
-    for sub in (pretrain, prepare, judge, compare):
+    for sub in (pretrain, prepare, judge, compare, gather, adapt, judge_base):
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     options = parser.parse_args(arguments)
     work = {
@@ -97,13 +116,14 @@ def main(arguments: list[str] | None = None) -> int:
         "base-eval": _base_eval,
         "style": _style,
         "ablate": _ablate,
+        "base": _base,
     }[options.command]
     return command(lambda: work(options), lambda: _interrupted(options))
 
 
 def _interrupted(options: argparse.Namespace) -> str:
     """What an interruption leaves, and how to go on."""
-    if options.command not in ("run", "pretrain", "ablate"):
+    if options.command not in ("run", "pretrain", "ablate") and getattr(options, "step", "") != "adapt":
         return "interrupted"
     asked = getattr(options, "existing", "refresh")
     again = {"refresh": "", "resume": "", "overwrite": " with --resume in place of --overwrite"}.get(
@@ -141,6 +161,29 @@ def _base_eval(options: argparse.Namespace) -> None:
     from training.pretrain.base_eval import evaluate_all
 
     print(evaluate_all(_pretraining(options), options.models))
+
+
+def _base(options: argparse.Namespace) -> None:
+    from training import processes
+    from training.base.config import load_base_config
+    from training.settings import parse_override
+
+    config = load_base_config(options.config, dict(parse_override(item) for item in options.set))
+    if options.step == "prepare":
+        from training.base.prepare import prepare, show
+
+        print(f"{show(prepare(config, options.folders, options.test, options.apart, overwrite=options.overwrite))}\nwritten: {config.stories}")
+    elif options.step == "adapt":
+        from training.base.adapt import adapt
+
+        folder = adapt(config, steps=options.steps)
+        if processes.is_first():
+            print(folder)
+    else:
+        from training.base.measure import evaluate, table
+
+        out = Path("runs/base-eval") / re.sub(r"[^\w.-]+", "-", options.model).strip("-.")
+        print(f"{table(evaluate(config, options.model, out, originals=options.originals, briefs=options.briefs))}\nstories: {out}")
 
 
 def _style(options: argparse.Namespace) -> None:

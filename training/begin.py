@@ -14,11 +14,17 @@ from tqdm import tqdm
 
 from data import atomic
 from data.bases import Base, resolve
+from data.memory import check_memory
 from data.originals import Original, load_originals
 from inference.runs import is_run
 from training import processes, provenance
 from training.config import TrainConfig
 from training.current import finished, run_folder
+from training.finetune import hardware
+
+TUNED, ADAPTED = 4.0, 1.5
+"""Memory that a tuning takes, in multiples of the weights: with all weights, which have gradients and two means each, and with an
+adapter. Texts of a step come on top."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ def begin(config: TrainConfig, existing: str, report: bool, progress: bool) -> B
             "lora_rank, interpolation, layer_decay: none goes with weights that are spread over processes (FSDP); use "
             "configs/accelerate/ddp.yaml, or set lora_rank: 0, interpolation: 1 and layer_decay: 1"
         )
+    if hardware(config)[0] == "cpu":
+        check_memory(base, ADAPTED if config.lora_rank else TUNED)
     return Begun(originals, base, _folder(target, stamp, existing, progress))
 
 

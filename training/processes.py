@@ -9,6 +9,9 @@ import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
     from torch import nn
 
 T = TypeVar("T")
@@ -19,9 +22,14 @@ def count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def rank() -> int:
+    """Return the number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def is_first() -> bool:
     """Whether this is the one that writes."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return rank() == 0
 
 
 def join(on_cpu: bool) -> None:
@@ -52,6 +60,23 @@ def anyone(flag: bool) -> bool:
     from accelerate.utils import gather_object
 
     return any(gather_object([flag]))
+
+
+def sum_up(parameters: "Sequence[nn.Parameter]", loss: "torch.Tensor | None", device: str) -> float:
+    """Add up the gradients of ``parameters`` over all processes, in each of them, and return the sum of ``loss``.
+
+    A process without a loss (None) has no gradients and adds nothing.
+    """
+    import torch
+
+    value = torch.zeros((), device=device) if loss is None else loss.detach()
+    if count() > 1:
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            torch.distributed.all_reduce(parameter.grad)
+        torch.distributed.all_reduce(value)
+    return float(value)
 
 
 def wait() -> None:

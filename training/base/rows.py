@@ -1,0 +1,191 @@
+"""The rows that teach a base to tell stories: which form of which story comes when, and which of its tokens are learned.
+
+Five things are to be learned: a story from a brief, a plan from a brief, a story from a plan, the next paragraph from its beat,
+and the beat of a paragraph. Four forms of row teach them (`FORMS`). Everything follows from the random seed, the pass and the
+story, so that an interrupted training goes on with the very rows that it would have had. Knows no model.
+"""
+
+import math
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from data.brief import Brief
+from data.dataset import IGNORE, encode, special_ids
+from data.english import listed_gender
+from data.lists import words
+from data.slots import fill, find_names, find_slots
+from data.slots import rename as rename_brief
+from data.stories import PARAGRAPHS, Story, beat_line, beat_prompt, plan_header
+
+Row = tuple[list[int], list[int]]
+"""Token ids, and the label of each: itself where it is learned, else `IGNORE`."""
+
+FORMS = ("story", "planned", "told", "beat")
+"""story: brief, then the text. planned: brief, then a plan, then each paragraph behind its beat. told: brief and plan, then the text
+alone. beat: a paragraph, then its beat."""
+
+BARE = 0.12
+"""Share of rows without any field of the brief."""
+
+ROUNDED = 10
+"""Lengths are asked for in steps of so many words, as people do."""
+
+
+class Rows:
+    """The rows of ``stories`` without end: each pass has every story once, in a new order, with new names.
+
+    stories: what is taught. tokenizer: of the base. forms: how much of each of `FORMS`; stories without beats are always "story".
+    sources: share of the stories of a source ("flowing", the part before "/") that a pass has; all of one that is not named.
+    renamed: share of the rows whose people get other names. context: tokens of a row at most; a longer one is left out.
+    seed: of everything that is drawn.
+    """
+
+    def __init__(
+        self,
+        stories: Sequence[Story],
+        tokenizer: Any,
+        forms: Mapping[str, float],
+        *,
+        sources: Mapping[str, float] | None = None,
+        renamed: float = 0.7,
+        context: int = 1280,
+        seed: int = 0,
+    ) -> None:
+        self.stories, self.tokenizer, self.forms, self.sources = stories, tokenizer, forms, sources or {}
+        self.renamed, self.context, self.seed = renamed, context, seed
+
+    def after(self, count: int) -> Iterator[Row]:
+        """Yield the rows that come after the first ``count``. A story that a pass leaves out has an empty row."""
+        order: list[int] = []
+        while True:
+            number, at = divmod(count, len(self.stories))
+            if not order or at == 0:
+                order = list(range(len(self.stories)))
+                random.Random(f"{self.seed}:order:{number}").shuffle(order)
+            row = self.row(self.stories[order[at]], number)
+            count += 1
+            yield row if len(row[0]) <= self.context else ([], [])
+
+    def row(self, story: Story, number: int) -> Row:
+        """The row of ``story`` in pass ``number``."""
+        rng = random.Random(f"{self.seed}:{number}:{story.text}")
+        if rng.random() >= self.sources.get(story.source.partition("/")[0], 1.0):
+            return [], []
+        forms = [form for form in FORMS if self.forms.get(form)]
+        form = rng.choices(forms, [self.forms[form] for form in forms])[0] if story.beats else "story"
+        if rng.random() < self.renamed:
+            story = with_other_names(story, rng)
+        brief = Brief()
+        if rng.random() >= BARE:
+            brief = some_fields(asked(story), rng)
+        return build_row(form, story, brief, self.tokenizer, rng)
+
+
+def asked(story: Story) -> Brief:
+    """The brief of ``story`` with its length."""
+    return replace(story.brief, length=max(1, round(len(story.text.split()) / ROUNDED)) * ROUNDED)
+
+
+def some_fields(brief: Brief, rng: random.Random) -> Brief:
+    """All fields in three of five cases, else a random choice, so that any subset is understood."""
+    share = rng.choice((0.5, 0.8, 1.0, 1.0, 1.0))
+    return Brief.from_dict({key: value for key, value in brief.to_dict().items() if rng.random() < share})
+
+
+def with_other_names(story: Story, rng: random.Random) -> Story:
+    """``story`` of people with other names, of the same gender and throughout: text, brief and beats."""
+    slots = [*find_slots(story.text)]
+    known = {slot.word for slot in slots}
+    for slot in find_names(story.brief):
+        if slot.word not in known:  # the rules overlooked it in the text, or it stands in the brief alone
+            found = re.finditer(rf"(?<!\w){re.escape(slot.word)}(?!\w)", story.text)
+            slots.append(replace(slot, spans=tuple(match.span() for match in found)))
+    # Pronouns between two people mislead: a given name stays where the lists don't know its gender.
+    slots = [
+        replace(slot, kind=f"given_{known_gender(slot.word)}")
+        if slot.kind.startswith("given_")
+        else slot
+        for slot in slots
+        if not slot.kind.startswith("given_") or known_gender(slot.word)
+    ]
+    if not slots:
+        return story
+    taken = set(re.findall(r"[^\W\d_]+", story.text))  # a new name is no word of the text
+    text, mapping = fill(story.text, slots, rng, taken)
+    names = re.compile(r"(?<!\w)(" + "|".join(map(re.escape, mapping)) + r")(?!\w)")
+    beats = tuple(names.sub(lambda hit: mapping[hit[1]], beat) for beat in story.beats)
+    return replace(story, text=text, brief=rename_brief(story.brief, mapping), beats=beats)
+
+
+def known_gender(name: str) -> str | None:
+    """Return "f" or "m" for a given name that the lists have for one of the two alone; else None."""
+    low = name.casefold()
+    return None if low in words("given_either") else listed_gender(low)
+
+
+def build_row(form: str, story: Story, brief: Brief, tokenizer: Any, rng: random.Random) -> Row:
+    """One row of ``form``, the story told behind ``brief``; ``rng`` chooses the paragraph whose beat is asked for."""
+    opening, end = special_ids(tokenizer)
+    ids, labels = [opening], [IGNORE]
+
+    def put(text: str, learned: bool) -> None:
+        tokens = encode(text, tokenizer)
+        ids.extend(tokens)
+        labels.extend(tokens if learned else [IGNORE] * len(tokens))
+
+    if form == "story":
+        put(brief.header(), False)
+        put(story.text, True)
+    elif form == "told":
+        put(plan_header(brief, story.beats), False)
+        put(story.text, True)
+    elif form == "planned":
+        put(plan_header(brief), False)
+        put(plan_header(Brief(), story.beats).removeprefix(plan_header(Brief())), True)
+        last = len(story.beats) - 1
+        for at, (beat, paragraph) in enumerate(zip(story.beats, story.paragraphs, strict=True)):
+            put(beat_line(beat), False)
+            put(paragraph + (PARAGRAPHS if at < last else ""), True)
+    else:
+        at = rng.randrange(len(story.beats))
+        put(beat_prompt(story.paragraphs[at]), False)
+        put(story.beats[at], True)
+    ids.append(end)
+    labels.append(end)
+    return ids, labels
+
+
+def test_rows(story: Story, tokenizer: Any) -> dict[str, Row]:
+    """``story`` bare, behind its brief, and behind brief and beats, by that name. Of each the text alone has labels."""
+    opening, end = special_ids(tokenizer)
+    fronts = {"bare": "", "brief": asked(story).header()}
+    found: dict[str, Row] = {}
+    for name, front in fronts.items():
+        before, text = [opening, *(encode(front, tokenizer) if front else [])], encode(story.text, tokenizer)
+        found[name] = ([*before, *text, end], [IGNORE] * len(before) + [*text, IGNORE])
+    ids = [opening, *encode(plan_header(asked(story), story.beats), tokenizer)]
+    labels = [IGNORE] * len(ids)
+    last = len(story.beats) - 1
+    for at, (beat, paragraph) in enumerate(zip(story.beats, story.paragraphs, strict=True)):
+        told = encode(beat_line(beat), tokenizer)
+        text = encode(paragraph + (PARAGRAPHS if at < last else ""), tokenizer)
+        ids += told + text
+        labels += [IGNORE] * len(told) + text
+    found["beats"] = (ids, labels)
+    return found
+
+
+def bits_per_byte(stories: Sequence[Story], tokenizer: Any, cost: Callable[[Row], float]) -> dict[str, float]:
+    """Bits per byte of ``stories`` bare, behind their brief, and behind brief and beats (`test_rows`).
+
+    cost: the nats of all labels of a row. Headers and lines of beats cost nothing.
+    """
+    nats: dict[str, float] = {}
+    for story in stories:
+        for name, row in test_rows(story, tokenizer).items():
+            nats[name] = nats.get(name, 0.0) + cost(row)
+    size = sum(len(story.text.encode("utf-8")) for story in stories)
+    return {name: total / math.log(2) / size for name, total in nats.items()}
