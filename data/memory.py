@@ -6,8 +6,9 @@ from pathlib import Path
 from data.bases import Base
 from data.model_cache import tensor_shapes
 
-
-ADVICE = "Choose a smaller base. Or set `lora_rank: 8`, `micro_batch_size: 1` and `gradient_checkpointing: true`."
+ADVICE = (
+    "Choose a smaller base. Or set `lora_rank: 8`, `micro_batch_size: 1` and `gradient_checkpointing: true`."
+)
 
 
 def check_memory(base: Base, factor: float, advice: str = ADVICE) -> None:

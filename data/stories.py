@@ -81,7 +81,9 @@ def read_story_folder(folder: Path, testing: Sequence[str]) -> list[Story]:
             raise ValueError(f"{file} has {len(records)} stories and {len(plans)} plans; give each story one")
         for at, (brief, body) in enumerate(records):
             body = unicodedata.normalize("NFC", body)  # and no line break inside a paragraph
-            text = PARAGRAPHS.join(" ".join(part.split()) for part in re.split(r"\n\s*\n", body) if part.strip())
+            text = PARAGRAPHS.join(
+                " ".join(part.split()) for part in re.split(r"\n\s*\n", body) if part.strip()
+            )
             beats = plans[at] if plans else ()
             if beats and len(beats) != text.count(PARAGRAPHS) + 1:
                 raise ValueError(
@@ -108,7 +110,9 @@ def _read_beats(file: Path) -> list[tuple[str, ...]]:
 
 def spread_over(stories: Sequence[Story], count: int) -> list[Story]:
     """Choose ``count`` of ``stories`` at equal distances, always the same ones; all where there are fewer."""
-    return [stories[i * len(stories) // count] for i in range(count)] if len(stories) > count else list(stories)
+    return (
+        [stories[i * len(stories) // count] for i in range(count)] if len(stories) > count else list(stories)
+    )
 
 
 def write_stories(path: Path, stories: Sequence[Story]) -> None:
@@ -130,7 +134,9 @@ def write_stories(path: Path, stories: Sequence[Story]) -> None:
 def read_stories(path: Path) -> Iterator[Story]:
     """The stories in a file that `write_stories` made. Raises ValueError where it is no such file."""
     if not path.is_file():
-        raise ValueError(f"there are no stories at {path}; make them: python -m training base prepare CONFIG FOLDER")
+        raise ValueError(
+            f"there are no stories at {path}; make them: python -m training base prepare CONFIG FOLDER"
+        )
     try:
         lines = lzma.decompress(path.read_bytes()).decode("utf-8").split("\n")
         for line in filter(None, lines):

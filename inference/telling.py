@@ -125,7 +125,10 @@ class _Lines:
         """The paragraphs of the drawn ``row``, without the lines that were put in."""
         drawn = list(row[: row.index(end)] if end in row else row)
         spans = zip_longest(self.starts, self.stops, fillvalue=len(drawn))
-        found = (self.tokenizer.decode(drawn[start:stop], skip_special_tokens=True).strip().split("\n")[0] for start, stop in spans)
+        found = (
+            self.tokenizer.decode(drawn[start:stop], skip_special_tokens=True).strip().split("\n")[0]
+            for start, stop in spans
+        )
         return Told(tuple(filter(None, found)), end in row and not self.coming)
 
 

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaForCausalLM
 
 from data.__main__ import main
-from data.adapted import ADAPTER_FILES, STORIES, adapted_folder
+from data.adapted import ADAPTER_FILES, STORIES, STORIES_SHA256, adapted_folder
 from data.atomic import explained
 from data.bases import EMBEDDED, NAMED, resolve
-from data.model_cache import damage
+from data.model_cache import damage, file_sha256
 from data.packaged import Packaged, packaged_folder
 from inference.checkpoints import load
 from tests.test_packaged import content, small_files, source, source_model, write_wheel
@@ -212,6 +212,18 @@ def test_an_adapter_that_is_missing_or_damaged_says_how_to_get_it_back(
         adapted_folder(adapter, SMALL)
     if cache.exists():
         assert [name for name in content(cache) if not name.startswith("small-")] == []
+
+
+def test_an_adapter_with_a_flipped_bit_is_found_by_its_hash(cache: Path, adapter: Path) -> None:
+    weights = adapter / ADAPTER_FILES[1]
+    whole = file_sha256(weights)
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"is damaged: expected sha256 {whole[:12]}, found .*{RESTORE}"):
+        adapted_folder(adapter, SMALL, sha256=whole)
+    assert not cache.exists()
+    assert file_sha256(STORIES / ADAPTER_FILES[1]) == STORIES_SHA256
 
 
 def test_another_model_on_this_disk_is_refused_before_it_is_converted(

@@ -424,13 +424,15 @@ def test_settings_that_go_with_no_base_or_story_are_refused(
 def test_stories_for_testing_alone_are_refused(small: BaseConfig, tmp_path: Path) -> None:
     file = tmp_path / "tests.jsonl.xz"
     write_stories(file, [replace(story, test=True) for story in few_stories()])
-    with pytest.raises(ValueError, match="all .* stories of .* are for testing; prepare some for training"):
+    with pytest.raises(ValueError, match=r"all .* stories of .* are for testing; prepare some for training"):
         adapt(replace(small, stories=str(file)), tmp_path)
 
 
 def test_an_adapter_of_another_strength_is_no_start(small: BaseConfig, whole: Path, tmp_path: Path) -> None:
     config = replace(small, start=str(whole / "adapter"), alpha=8.0)
-    with pytest.raises(ValueError, match=r"has .*32.0.*, the configuration .*8.0.*; change rank and alpha, or start"):
+    with pytest.raises(
+        ValueError, match=r"has .*32.0.*, the configuration .*8.0.*; change rank and alpha, or start"
+    ):
         adapt(config, tmp_path)
 
 

@@ -39,7 +39,9 @@ def test_shares_of_rows_made_by_hand_are_known() -> None:
     assert shares == {
         "ended": 0.75, "name": 0.5, "constant": 0.5, "pronouns": 1.0, "occupation": 0.5, "keywords": 0.375, "length": 0.5,
     }  # fmt: skip
-    assert {rule: found[rule]["n"] for rule in shares} == {rule: 8 if rule == "keywords" else 4 for rule in shares}
+    assert {rule: found[rule]["n"] for rule in shares} == {
+        rule: 8 if rule == "keywords" else 4 for rule in shares
+    }
     assert found["repetition"] > 0.2
 
 

@@ -74,11 +74,15 @@ def test_seven_shared_words_are_allowed_and_without_apart_any_number(place: Plac
     assert place.run(place.plain, "--overwrite") == 0
 
 
-def test_a_file_that_is_there_is_replaced_only_when_asked(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_there_is_replaced_only_when_asked(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert place.run(place.flowing) == 0
     there = place.file.read_bytes()
     assert place.run(place.plain) == 2
-    assert re.search(r"stories.jsonl.xz is there already. .*--set stories=FILE.*--overwrite", capsys.readouterr().err)
+    assert re.search(
+        r"stories.jsonl.xz is there already. .*--set stories=FILE.*--overwrite", capsys.readouterr().err
+    )
     assert place.file.read_bytes() == there
     assert place.run(place.plain, "--overwrite") == 0
     assert place.file.read_bytes() != there

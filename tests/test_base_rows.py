@@ -16,7 +16,17 @@ from data.english import listed_gender
 from data.stories import Story, plan_header, read_stories
 from tests.small import ROOT, bpe_tokenizer, byte_tokenizer, few_stories
 from training.base import rows
-from training.base.rows import BARE, FORMS, Row, Rows, asked, build_row, known_gender, some_fields, with_other_names
+from training.base.rows import (
+    BARE,
+    FORMS,
+    Row,
+    Rows,
+    asked,
+    build_row,
+    known_gender,
+    some_fields,
+    with_other_names,
+)
 
 TOKENIZER = byte_tokenizer(bos="<bos>")
 STORY = Story("One.\n\nTwo two.\n\nThree.", Brief(name="Nadia"), ("first", "second", "third"), "flowing/ann")

@@ -74,20 +74,34 @@ def main(arguments: list[str] | None = None) -> int:
     steps = base.add_subparsers(dest="step", required=True)
     gather = steps.add_parser("prepare", help="gather folders of stories into one file")
     gather.add_argument("config", help="a YAML file such as configs/base/stories.yaml")
-    gather.add_argument("folders", nargs="+", type=Path, metavar="folder", help="folder of folders with part-NN.txt")
     gather.add_argument(
-        "--test", action="append", default=[], metavar="FILE", help='for testing only: a file name, or "last"; repeatable'
+        "folders", nargs="+", type=Path, metavar="folder", help="folder of folders with part-NN.txt"
+    )
+    gather.add_argument(
+        "--test",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help='for testing only: a file name, or "last"; repeatable',
     )
     gather.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     gather.add_argument("--apart", help="texts that no story may share eight words in a row with")
     adapt = steps.add_parser("adapt", help="train the adapter; an interrupted training is continued")
     adapt.add_argument("config", help="a YAML file such as configs/base/stories.yaml")
     adapt.add_argument("--steps", type=int, metavar="N", help="stop after N more steps, with a checkpoint")
-    judge_base = steps.add_parser("eval", help="bits per byte of unseen texts, stories from unseen briefs and beats")
+    judge_base = steps.add_parser(
+        "eval", help="bits per byte of unseen texts, stories from unseen briefs and beats"
+    )
     judge_base.add_argument("config", help="a YAML file such as configs/base/stories.yaml")
-    judge_base.add_argument("model", nargs="?", default="stories", help="what to measure (default: %(default)s)")
-    judge_base.add_argument("--originals", default="data/seeds", help="texts in one style (default: %(default)s)")
-    judge_base.add_argument("--briefs", type=int, default=64, help="unseen briefs of each kind (default: %(default)s)")
+    judge_base.add_argument(
+        "model", nargs="?", default="stories", help="what to measure (default: %(default)s)"
+    )
+    judge_base.add_argument(
+        "--originals", default="data/seeds", help="texts in one style (default: %(default)s)"
+    )
+    judge_base.add_argument(
+        "--briefs", type=int, default=64, help="unseen briefs of each kind (default: %(default)s)"
+    )
     compare = commands.add_parser(
         "ablate", help="what each setting of a tuning is worth, over several small corpora"
     )
@@ -172,7 +186,8 @@ def _base(options: argparse.Namespace) -> None:
     if options.step == "prepare":
         from training.base.prepare import prepare, show
 
-        print(f"{show(prepare(config, options.folders, options.test, options.apart, overwrite=options.overwrite))}\nwritten: {config.stories}")
+        found = prepare(config, options.folders, options.test, options.apart, overwrite=options.overwrite)
+        print(f"{show(found)}\nwritten: {config.stories}")
     elif options.step == "adapt":
         from training.base.adapt import adapt
 
@@ -183,7 +198,9 @@ def _base(options: argparse.Namespace) -> None:
         from training.base.measure import evaluate, table
 
         out = Path("runs/base-eval") / re.sub(r"[^\w.-]+", "-", options.model).strip("-.")
-        print(f"{table(evaluate(config, options.model, out, originals=options.originals, briefs=options.briefs))}\nstories: {out}")
+        print(
+            f"{table(evaluate(config, options.model, out, originals=options.originals, briefs=options.briefs))}\nstories: {out}"
+        )
 
 
 def _style(options: argparse.Namespace) -> None:

@@ -98,7 +98,9 @@ class _Training(ExitStack):
     def _begin(self, config: BaseConfig) -> None:
         base = resolve(config.base)
         if config.context > base.context():
-            raise ValueError(f"context: this base sees at most {base.context()} tokens at once, found {config.context}; lower it")
+            raise ValueError(
+                f"context: this base sees at most {base.context()} tokens at once, found {config.context}; lower it"
+            )
         self._refuse_architecture(base)
         if best_device() == "cpu":
             # Measured: 9 GB for 135 million weights and 2,400 tokens a step.
@@ -112,10 +114,14 @@ class _Training(ExitStack):
         self.stamp |= {"base_sha256": base.sha256(), "stories_sha256": atomic.sha256(Path(config.stories))}
         taught = [story for story in stories if not story.test]
         if not taught:
-            raise ValueError(f"all {len(stories)} stories of {config.stories} are for testing; prepare some for training")
+            raise ValueError(
+                f"all {len(stories)} stories of {config.stories} are for testing; prepare some for training"
+            )
         known = {story.source.partition("/")[0] for story in taught}
         if unknown := sorted(set(config.sources) - known):
-            raise ValueError(f"sources: there are no stories of {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+            raise ValueError(
+                f"sources: there are no stories of {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            )
         self.rows = Rows(
             taught,
             self.tokenizer,
@@ -137,10 +143,11 @@ class _Training(ExitStack):
         with warnings.catch_warnings():
             # peft 0.21 asks for an attribute that transformers 5.23 calls by another name.
             warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
-            self.model: Any = get_peft_model(load_weights(base, self.dtype), adapter)
+            adapted: Any = get_peft_model(load_weights(base, self.dtype), adapter)
+        self.model = adapted
         self.model.to(self.device).train()
         self.weights = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
-        self.core: Any = self.model.get_base_model()
+        self.core = self.model.get_base_model()
         self.used = torch.zeros(self.core.lm_head.weight.shape[0], dtype=torch.bool, device=self.device)
         for story in self.rows.stories if config.candidates else ():
             self.used[encode("\n".join([story.text, *story.beats]), self.tokenizer)] = True
@@ -155,7 +162,9 @@ class _Training(ExitStack):
         if not self._restore() and config.start:
             self._start_from(Path(config.start))
         if processes.anyone(processes.agree(self.state["step"]) != self.state["step"]):
-            raise ValueError(f"the processes don't see the same {self.folder}: put it on a disk that all of them share")
+            raise ValueError(
+                f"the processes don't see the same {self.folder}: put it on a disk that all of them share"
+            )
         self.stream = self.rows.after(self.state["drawn"])
         self.saved = self.state["seconds"]
         self._say(
@@ -294,14 +303,18 @@ class _Training(ExitStack):
             stamp = state.pop("stamp")
             tensors = load_file(checkpoint / "tensors.safetensors")
         except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
-            raise ValueError(f"{checkpoint} is damaged ({error}). Remove that folder to begin again") from error
+            raise ValueError(
+                f"{checkpoint} is damaged ({error}). Remove that folder to begin again"
+            ) from error
         if changed := sorted(key for key in self.stamp if stamp.get(key) != self.stamp[key]):
             raise ValueError(
                 f"{checkpoint} was made with another {', '.join(changed)}. Change it back, or train under another name: "
                 "--set name=..."
             )
         self.state |= state
-        self._take({name.removeprefix("adapter."): t for name, t in tensors.items() if name.startswith("adapter.")})
+        self._take(
+            {name.removeprefix("adapter."): t for name, t in tensors.items() if name.startswith("adapter.")}
+        )
         for name, parameter in self.weights.items():
             prefix = f"optimizer.{name}|"
             self.optimizer.state[parameter] = {
@@ -317,7 +330,9 @@ class _Training(ExitStack):
         found = {"rank": settings.get("r"), "alpha": settings.get("lora_alpha")}
         wanted = {"rank": self.config.rank, "alpha": self.config.alpha}
         if found != wanted:
-            raise ValueError(f"the adapter in {folder} has {found}, the configuration {wanted}; change rank and alpha, or start")
+            raise ValueError(
+                f"the adapter in {folder} has {found}, the configuration {wanted}; change rank and alpha, or start"
+            )
         self._take(tensors)
 
     @staticmethod
@@ -327,7 +342,9 @@ class _Training(ExitStack):
         windows = getattr(settings, "sliding_window", None) and getattr(settings, "use_sliding_window", True)
         if settings.model_type not in ARCHITECTURES or windows:
             kind = f"{settings.model_type} with a sliding window" if windows else settings.model_type
-            raise ValueError(f"a base of kind {kind} can't be taught; choose one of kind {', '.join(ARCHITECTURES)}")
+            raise ValueError(
+                f"a base of kind {kind} can't be taught; choose one of kind {', '.join(ARCHITECTURES)}"
+            )
 
     @torch.no_grad()
     def _take(self, tensors: dict[str, torch.Tensor]) -> None:
@@ -362,7 +379,12 @@ class _Training(ExitStack):
 
     def _log(self, **figures: Any) -> None:
         state = {key: self.state[key] for key in ("step", "tokens", "drawn")}
-        line = {**state, "seconds": round(self.state["seconds"], 1), "progress": round(self.progress(), 4), **figures}
+        line = {
+            **state,
+            "seconds": round(self.state["seconds"], 1),
+            "progress": round(self.progress(), 4),
+            **figures,
+        }
         if processes.is_first():
             with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
@@ -405,7 +427,9 @@ def write_adapter(model: Any, folder: Path, base: str) -> None:
     """
     settings = replace(model.peft_config["default"], base_model_name_or_path=base, inference_mode=True)
     # peft has the layers in a set, whose order is another one each time.
-    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in settings.to_dict().items()}
+    plain = {
+        key: sorted(value) if isinstance(value, set) else value for key, value in settings.to_dict().items()
+    }
     atomic.write_json(folder / ADAPTER_CONFIG, plain)
     tensors = {
         name.replace(".default.", "."): p.detach().to("cpu", torch.bfloat16).contiguous()
@@ -421,10 +445,11 @@ def read_adapter(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]
         tensors = load_file(folder / ADAPTER)
         settings: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
     except (OSError, ValueError, SafetensorError) as error:
-        raise ValueError(f"there is no adapter in {folder} ({error}); name a folder with {ADAPTER}") from error
+        raise ValueError(
+            f"there is no adapter in {folder} ({error}); name a folder with {ADAPTER}"
+        ) from error
     weights = {
         name.replace(".lora_A.", ".lora_A.default.").replace(".lora_B.", ".lora_B.default."): tensor.float()
         for name, tensor in tensors.items()
     }
     return weights, settings
-

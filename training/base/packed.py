@@ -51,7 +51,11 @@ def packed_attention(
     if (queries := query.shape[1] // key.shape[1]) > 1:  # that share a head of keys and values
         key, value = (x.repeat_interleave(queries, dim=1) for x in (key, value))
     rows = zip(*(x.split(list(lengths), dim=2) for x in (query, key, value)), strict=True)
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and scaling in (None, query.shape[-1] ** -0.5):
+    if (
+        query.device.type == "cpu"
+        and query.dtype == torch.bfloat16
+        and scaling in (None, query.shape[-1] ** -0.5)
+    ):
         out = [blocked_attention(module, q, k, v)[0].transpose(1, 2) for q, k, v in rows]
     else:
         attend = functional.scaled_dot_product_attention

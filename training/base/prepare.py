@@ -14,7 +14,12 @@ SHARED = 8
 
 
 def prepare(
-    config: BaseConfig, folders: Sequence[Path], testing: Sequence[str], apart: str | None, *, overwrite: bool = False
+    config: BaseConfig,
+    folders: Sequence[Path],
+    testing: Sequence[str],
+    apart: str | None,
+    *,
+    overwrite: bool = False,
 ) -> list[Story]:
     """Write the stories of ``folders`` to ``config.stories`` and return them.
 
@@ -30,7 +35,9 @@ def prepare(
         )
     names = {file.name for folder in folders for file in folder.glob("*/part-*.txt")} | {"last"}
     if missing := sorted(set(testing) - names):
-        raise ValueError(f"no file for testing is called {', '.join(missing)}; there are {', '.join(sorted(names))}")
+        raise ValueError(
+            f"no file for testing is called {', '.join(missing)}; there are {', '.join(sorted(names))}"
+        )
     found: list[Story] = []
     for folder in folders:
         stories = read_story_folder(folder, testing)
@@ -41,10 +48,14 @@ def prepare(
         found += stories
     twice = [text for text, count in Counter(story.text for story in found).items() if count > 1]
     if twice:
-        raise ValueError(f"{len(twice)} stories come twice; the first begins {twice[0][:60]!r}. Take one of them out")
+        raise ValueError(
+            f"{len(twice)} stories come twice; the first begins {twice[0][:60]!r}. Take one of them out"
+        )
     if apart is not None:
         originals = load_originals(apart)
-        index = CopyIndex([original.text for original in originals], [original.name for original in originals])
+        index = CopyIndex(
+            [original.text for original in originals], [original.name for original in originals]
+        )
         for story in found:
             span = index.longest(story.text)
             if span is not None and span.words >= SHARED:

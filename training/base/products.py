@@ -101,7 +101,7 @@ def _forward(layer: Linear, x: torch.Tensor) -> torch.Tensor:
     (name,) = layer.active_adapters
     out: torch.Tensor = _Adapted.apply(
         x.reshape(-1, x.shape[-1]),
-        layer.get_base_layer().weight.detach(),
+        layer.get_base_layer().weight.detach(),  # type: ignore[operator]  # a parameter, which torch types as a module too
         layer.lora_A[name].weight,
         layer.lora_B[name].weight,
         layer.scaling[name],

@@ -105,9 +105,7 @@ def with_other_names(story: Story, rng: random.Random) -> Story:
             slots.append(replace(slot, spans=tuple(match.span() for match in found)))
     # Pronouns between two people mislead: a given name stays where the lists don't know its gender.
     slots = [
-        replace(slot, kind=f"given_{known_gender(slot.word)}")
-        if slot.kind.startswith("given_")
-        else slot
+        replace(slot, kind=f"given_{known_gender(slot.word)}") if slot.kind.startswith("given_") else slot
         for slot in slots
         if not slot.kind.startswith("given_") or known_gender(slot.word)
     ]
