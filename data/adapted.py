@@ -10,7 +10,15 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from data.model_cache import RECORD, cache_folder, file_sha256, key_of, make, refused_by_the_disk, tensor_shapes
+from data.model_cache import (
+    RECORD,
+    cache_folder,
+    file_sha256,
+    key_of,
+    make,
+    refused_by_the_disk,
+    tensor_shapes,
+)
 from data.packaged import SMOLLM2, Packaged, first_whole, origins, packaged_folder
 
 STORIES = Path(__file__).parent / "base_models" / "stories"
