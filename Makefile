@@ -40,7 +40,7 @@ test: $(installed) ## run the fast tests: [ARGS="-k name"]
 	$(python) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 slow: $(installed) ## run the slow tests
-	$(python) -m pytest -m slow $(ARGS)
+	$(python) -m pytest -m slow -n logical --maxprocesses 2 --dist loadfile $(ARGS)
 
 bench: $(installed) ## run the benchmarks and print what they measure
 	$(python) -m pytest tests/benchmarks -m "" -s $(ARGS)

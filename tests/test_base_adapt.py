@@ -364,7 +364,7 @@ def test_two_processes_train_as_one_does(small: BaseConfig, tmp_path: Path, toke
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(DDP)]
     done = subprocess.run(
         [*launcher, "--main_process_port", "0", "-m", "training", "base", "adapt", "config.yaml"],
-        cwd=tmp_path, env=ENVIRONMENT, check=False, capture_output=True, text=True, timeout=300,
+        cwd=tmp_path, env=ENVIRONMENT, check=False, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     two = tmp_path / "runs" / "two"

@@ -16,7 +16,7 @@ from training import processes
 DDP = ROOT / "configs" / "accelerate" / "ddp.yaml"
 
 
-def launch(*arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def launch(*arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     """Two processes by accelerate's launcher, on a port that is free."""
     command = [
         sys.executable,
