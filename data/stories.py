@@ -26,7 +26,6 @@ PARAGRAPHS = "\n\n"
 """What stands between two paragraphs."""
 
 _TEST = "test"
-_BEATS = re.compile(r"beats-(\d+)\.txt")
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,12 @@ class Story:
 def plan_header(brief: Brief, beats: Sequence[str] | None = None) -> str:
     """The header of ``brief`` with a plan: all of it, or without ``beats`` up to where the first one is written."""
     fields = brief.header().removesuffix(f"{END}\n")
-    lines = "".join(f"- {beat}\n" for beat in beats or ())
-    return f"{fields}beats:\n{lines}" + ("" if beats is None else f"{END}\n")
+    return f"{fields}beats:\n" + ("" if beats is None else plan_lines(beats))
+
+
+def plan_lines(beats: Sequence[str]) -> str:
+    """What follows an open `plan_header`: the beats, and the line that ends the header."""
+    return "".join(f"- {beat}\n" for beat in beats) + f"{END}\n"
 
 
 def beat_line(beat: str) -> str:

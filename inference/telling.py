@@ -15,7 +15,7 @@ from transformers import LogitsProcessor
 
 from data.brief import Brief
 from data.dataset import encode, special_ids
-from data.stories import PARAGRAPHS, beat_line, plan_header
+from data.stories import PARAGRAPHS, beat_line, plan_header, plan_lines
 from inference.checkpoints import Checkpoint
 from inference.decoding import Decoding
 from inference.drawing import MOST_TOKENS
@@ -81,8 +81,7 @@ def tell(
 def _prompt(tokenizer: Any, brief: Brief, beats: Sequence[str]) -> list[int]:
     """Token ids up to the first paragraph, put together from the pieces that training encodes one by one."""
     opening, _ = special_ids(tokenizer)
-    given = plan_header(Brief(), beats).removeprefix(plan_header(Brief()))
-    pieces = (plan_header(brief), given, beat_line(beats[0]))
+    pieces = (plan_header(brief), plan_lines(beats), beat_line(beats[0]))
     return [opening, *(token for piece in pieces for token in encode(piece, tokenizer))]
 
 

@@ -18,7 +18,7 @@ from data.english import listed_gender
 from data.lists import words
 from data.slots import fill, find_names, find_slots
 from data.slots import rename as rename_brief
-from data.stories import PARAGRAPHS, Story, beat_line, beat_prompt, plan_header
+from data.stories import PARAGRAPHS, Story, beat_line, beat_prompt, plan_header, plan_lines
 
 Row = tuple[list[int], list[int]]
 """Token ids, and the label of each: itself where it is learned, else `IGNORE`."""
@@ -142,7 +142,7 @@ def build_row(form: str, story: Story, brief: Brief, tokenizer: Any, rng: random
         put(story.text, True)
     elif form == "planned":
         put(plan_header(brief), False)
-        put(plan_header(Brief(), story.beats).removeprefix(plan_header(Brief())), True)
+        put(plan_lines(story.beats), True)
         last = len(story.beats) - 1
         for at, (beat, paragraph) in enumerate(zip(story.beats, story.paragraphs, strict=True)):
             put(beat_line(beat), False)
