@@ -7,7 +7,7 @@ CONFIG = configs/paris-cafe.yaml
 SEEDS =
 NAME =
 ARGS =
-MODELS =
+MODEL =
 # Which Python makes .venv. Unset: python3, or else the first of python3.14 to 3.11 that there is.
 PYTHON ?=
 
@@ -20,8 +20,8 @@ python = .venv/bin/python
 installed = .venv/.installed
 
 # A misspelt variable would be ignored in silence, and the default run reported for somebody's texts.
-unknown := $(filter-out SEEDS NAME CONFIG ARGS MODELS PYTHON,$(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(v)))),$(v))))
-$(if $(unknown),$(error unknown variable: $(unknown); known are SEEDS, NAME, CONFIG, ARGS, MODELS and PYTHON))
+unknown := $(filter-out SEEDS NAME CONFIG ARGS MODEL PYTHON,$(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(v)))),$(v))))
+$(if $(unknown),$(error unknown variable: $(unknown); known are SEEDS, NAME, CONFIG, ARGS, MODEL and PYTHON))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test slow bench scorer-bench base-eval lint notebooks onnx clean
@@ -53,8 +53,8 @@ lint: $(installed) ## check style, formatting and types
 scorer-bench: $(installed) ## prove the scorer on authors and prompts, and try to game it
 	$(python) -m pytest tests/benchmarks/bench_scorer.py -m "" -s $(ARGS)
 
-base-eval: $(installed) ## measure the base that ships: [MODELS="folder ..."]
-	$(python) -m training base-eval configs/base-cpu.yaml $(MODELS)
+base-eval: $(installed) ## measure what the base can do: [MODEL=folder] [ARGS="--briefs 12"]
+	$(python) -m training base eval configs/base/stories.yaml $(MODEL) $(ARGS)
 
 notebooks: $(installed) ## run the notebooks and save their outputs
 	$(python) -c "from nbclient.cli import main; main()" --inplace notebooks/*.ipynb
@@ -72,7 +72,7 @@ clean: ## remove .venv and caches; runs/ stays
 # flaneur.pth is an editable install without pip: it lets notebooks and other folders import the packages. It is
 # relative, hence plain ASCII: pip's has the full path, and with an accent in that, under LC_ALL=C, pip fails
 # to write it and Python 3.11 fails to start.
-# The bases come last. The bundled one works without them, so set-up is complete before and succeeds when they fail;
+# The bases come last. Tests need none, so set-up is complete before and succeeds when they fail;
 # .PRECIOUS keeps the stamp when they are interrupted.
 .PRECIOUS: $(installed)
 $(installed): requirements.lock requirements-torch.lock pyproject.toml
@@ -91,4 +91,4 @@ $(installed): requirements.lock requirements-torch.lock pyproject.toml
 	for packages in .venv/lib/python3.*/site-packages; do echo ../../../.. > "$$packages/flaneur.pth"; done
 	$(python) -m pip check
 	@touch $@
-	@$(python) -m data fetch || echo "Set-up is complete without these bases. To fetch them later: $(python) -m data fetch"
+	@$(python) -m data fetch || echo "The tests need no base, make run does. To fetch it later: $(python) -m data fetch"

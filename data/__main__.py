@@ -18,26 +18,26 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument(
         "--base",
         default=None,
-        help="model folder or hub id whose tokenizer counts (default: the base that ships)",
+        help="model folder or hub id whose tokenizer counts (default: stories)",
     )
     check.add_argument(
         "--context", type=int, default=None, help="tokens a block may have (default: the base's own)"
     )
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    commands.add_parser("fetch", help="fetch and convert the bases that are not bundled, once")
+    commands.add_parser("fetch", help="fetch and convert the bases, once")
     options = parser.parse_args(arguments)
     return command(lambda: _check(options) if options.command == "check" else _fetch())
 
 
 def _check(options: argparse.Namespace) -> int:
-    from data.bases import resolve
+    from data.bases import DEFAULT, resolve
     from data.check import check, describe, oddities
     from data.originals import ignored, load_originals
 
     originals = load_originals(options.path)
     if left := ignored(options.path):
         print(f"not read (only .txt and .md are): {', '.join(left)}", file=sys.stderr)
-    base = resolve(options.base or "embedded")
+    base = resolve(options.base or DEFAULT)
     tokenizer, context = base.tokenizer(), options.context or base.context()
     result = check(originals, tokenizer, context)
     for odd in oddities(originals, tokenizer, context, base.english):
@@ -51,11 +51,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _fetch() -> int:
-    from data.adapted import ADAPTER_FILES, STORIES
-    from data.bases import resolve
+    from data.bases import DEFAULT, resolve
 
-    adapter = (STORIES / ADAPTER_FILES[1]).exists()
-    for name in ("smollm2", "stories") if adapter else ("smollm2",):
+    for name in ("smollm2", DEFAULT):
         print(f"{name}: {resolve(name).path}", flush=True)
     return 0
 

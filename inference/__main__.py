@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     generate = commands.add_parser("generate", help="write new texts")
-    generate.add_argument("source", help='run directory, model folder, "embedded" or hub id')
+    generate.add_argument("source", help='run directory, model folder, "stories" or hub id')
     generate.add_argument("--n", type=int, default=1, help="how many texts (default 1)")
     for field in FIELDS:
         generate.add_argument(f"--{field}", help=f"the brief's {field}")
@@ -93,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--references", help="folder or file of originals")
     score.add_argument(
         "--base",
-        default="embedded",
-        help="model that tells broken text (default: embedded); none: no probabilities, and shuffled words pass more easily",
+        default="stories",
+        help="model that tells broken text (default: %(default)s); none: no probabilities, and shuffled words pass more easily",
     )
     score.add_argument(
         "--run", help="run directory: its originals are the references, its model and base give perplexities"

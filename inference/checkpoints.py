@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from data.bases import EMBEDDED_SHA256, Base, resolve
+from data.bases import DEFAULT, Base, resolve
 from data.dataset import special_ids
 from inference.runs import Run, is_run
 
@@ -73,7 +73,7 @@ def load(
 ) -> Checkpoint:
     """The model behind ``source``, in evaluation mode.
 
-    ``source`` is a run directory, a model folder, "embedded", "tiny", "smollm2", "stories", a hub id, or a model that is
+    ``source`` is a run directory, a model folder, "stories", "smollm2", "tiny", a hub id, or a model that is
     loaded already (its tokenizer is then read from where the model came from). ``dtype`` is "auto", "float32" or "bfloat16"; "auto" is
     what samples fastest. The last two checkpoints are kept, so that calling twice does not load twice.
 
@@ -110,10 +110,6 @@ def load_weights(base: Base, dtype: torch.dtype = torch.float32) -> PreTrainedMo
     transformers_logging.disable_progress_bar()  # two seconds at most for what is loaded here; a bar is only noise
     if base.untrained:
         return _untrained(base, dtype)
-    if base.id == "embedded" and (difference := base.mismatch(EMBEDDED_SHA256)):
-        raise ValueError(
-            f"the base that ships, {base.path}, is damaged: {difference}. Get it back with: git checkout data/base"
-        )
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             base.path,
@@ -125,7 +121,7 @@ def load_weights(base: Base, dtype: torch.dtype = torch.float32) -> PreTrainedMo
         )
     except Exception as error:
         raise ValueError(
-            f"the model in {base.path} can't be loaded ({type(error).__name__}: {error}). Copy or fetch it anew, or use base: embedded"
+            f"the model in {base.path} can't be loaded ({type(error).__name__}: {error}). Copy or fetch it anew, or use base: {DEFAULT}"
         ) from error
     model: PreTrainedModel = loaded[0]
     if missing := sorted(loaded[1]["missing_keys"]):
@@ -140,7 +136,7 @@ def _untrained(base: Base, dtype: torch.dtype) -> PreTrainedModel:
     """Two layers of width 64 with the base's own vocabulary; always the same weights."""
     config = AutoConfig.from_pretrained(base.path, local_files_only=True)
     config.update({"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "head_dim": 32})
-    config.update({"num_attention_heads": 2, "num_key_value_heads": 2, "layer_types": config.layer_types[:2]})
+    config.update({"num_attention_heads": 2, "num_key_value_heads": 2})
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

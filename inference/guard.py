@@ -130,6 +130,7 @@ class _Pieces:
         self.anchor = encode("a", tokenizer)
         self.before = len(tokenizer.decode(self.anchor))
         self.known: dict[int, str] = {}
+        self.single: dict[str, list[int]] = {}
 
     def text(self, tokens: Sequence[int]) -> str:
         """What ``tokens`` add."""
@@ -143,12 +144,13 @@ class _Pieces:
         return str(self.tokenizer.decode([*self.anchor, *tokens], skip_special_tokens=False)[self.before :])
 
     def completing(self, end: str) -> list[int]:
-        """Tokens that add ``end`` (folded) to a word, or the first part of a single character that is in no token whole."""
-        if end in self.bare or len(end) != 1:
+        """Tokens that add ``end`` (folded) to a word; of a single character also the first part, where a case of it is no token."""
+        if len(end) != 1:
             return self.bare.get(end, [])
-        written = (encode(f"a{form}", self.tokenizer)[len(self.anchor) :] for form in {end, end.upper()})
-        self.bare[end] = [tokens[0] for tokens in written if tokens]
-        return self.bare[end]
+        if end not in self.single:
+            written = (encode(f"a{form}", self.tokenizer)[len(self.anchor) :] for form in {end, end.upper()})
+            self.single[end] = list({*self.bare.get(end, []), *(tokens[0] for tokens in written if tokens)})
+        return self.single[end]
 
     @property
     def spaced(self) -> dict[str, list[int]]:

@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from data.bases import DEFAULT
 from data.brief import Brief
 from data.dataset import encode, special_ids, windows
 from data.originals import normalise
@@ -26,7 +27,7 @@ LOGITS_AT_ONCE = 2**26
 
 def perplexity(
     texts: Sequence[str],
-    model: "str | Path | Checkpoint | PreTrainedModel" = "embedded",
+    model: "str | Path | Checkpoint | PreTrainedModel" = DEFAULT,
     *,
     batch_size: int = 8,
     briefs: Sequence[Brief] | None = None,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data import atomic
-from data.bases import EMBEDDED
+from data.bases import DEFAULT
 from inference import plots
 from inference.choosing import kind_of
 from inference.draws import CHOSEN, FINAL, draw_samples, write_blind
@@ -134,7 +134,7 @@ def _content(
         "refused": Counter(kind_of(row["remark"]) for row in candidates if not row["chosen"]).most_common(),
         "limits": limits(len(run.originals)),
         "notes": final.notes,
-        "embedded": run.base.path == EMBEDDED,
+        "own_base": run.base.id == DEFAULT,
     }
 
 

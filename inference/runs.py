@@ -20,6 +20,9 @@ NEEDED = ("config.yaml", "provenance.json", "folds.json", "originals.jsonl", "mo
 """What training leaves in a run; without one of them it is not one."""
 
 
+OLD_BASE_SHA256 = "71a55d3da24e53f46fe83c367c5716fec1967bb6a6be085f7aa645e45f89f18d"
+"""Of the base of 12 million weights that the repository had until November 2026."""
+
 AGAIN = "train the run again with --overwrite"
 """What to do about a damaged one."""
 
@@ -98,6 +101,12 @@ class Run:
     def base(self) -> Base:
         """The untuned base, found again by its id and revision; ValueError if it changed or is gone."""
         stated = self.provenance["base"]
+        if stated["sha256"] == OLD_BASE_SHA256:
+            raise ValueError(
+                f"{self.path} was trained on a base of 12 million weights that is no longer part of this project. Its own model "
+                f"still writes: python -m inference generate {self.path}. For samples of the base or a report {AGAIN}, "
+                "which takes the base stories."
+            )
         base = resolve(stated["id"], stated["revision"])
         if difference := base.mismatch(stated["sha256"]):
             raise ValueError(

@@ -23,10 +23,17 @@ _HOME = tempfile.TemporaryDirectory(prefix="flaneur-tests-")
 os.environ["HF_HOME"] = _HOME.name
 for _switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
     os.environ.pop(_switch, None)  # the code must hold without them
+os.environ.pop("FLANEUR_SMOLLM2", None)
 import data.environment  # noqa: E402, F401  the switches that must be set before torch is imported
 
 # The models here are too small to gain from threads, and threads that wait for each other on busy cores cost tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from tests import small_base  # noqa: E402
+
+# pytest-xdist's workers are started by a process in which this file has been at work.
+USERS_CACHE = os.environ.setdefault("FLANEUR_TESTS_USERS_CACHE", os.environ.get("XDG_CACHE_HOME", ""))
+SMALL_BASE = small_base.install()  # what resolves "stories" gets a small model, in processes that a test starts too
 
 # The same examples every time: a test that fails for one user fails for all.
 settings.register_profile("same", derandomize=True)
@@ -130,6 +137,19 @@ def tiny(tmp_path: Path, few_words: Path) -> "Callable[..., TrainConfig]":
         return load_config(ROOT / "configs" / "tiny.yaml", {**settings, **overrides})
 
     return make
+
+
+@pytest.fixture
+def real_base(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The base that users have, in place of the small one: its folder as set-up made it. For slow tests."""
+    from data.bases import resolve
+
+    monkeypatch.setenv("XDG_CACHE_HOME", USERS_CACHE)  # an empty one is as good as none
+    monkeypatch.setenv("PIP_NO_INDEX", "1")  # what set-up did not fetch is not fetched here
+    try:
+        return resolve("stories").path
+    except ValueError as error:
+        pytest.skip(f"set-up did not fetch the base: {error}")
 
 
 @pytest.fixture(scope="session")

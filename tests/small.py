@@ -60,15 +60,21 @@ def byte_tokenizer(*, bos: str | None = None, eos: str | None = "<eos>", pad: st
     )
 
 
-def bpe_tokenizer(texts: Sequence[str], size: int = 400) -> PreTrainedTokenizerFast:
-    """Bytes and the pairs that are most common in ``texts``, as tokenizers of large models are made."""
+def bpe_tokenizer(texts: Sequence[str], size: int = 400, end: str | None = None) -> PreTrainedTokenizerFast:
+    """Bytes and the pairs that are most common in ``texts``, as tokenizers of large models are made. ``end``: one token that begins
+    and ends a text; without it there are two."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    special = [end] if end else []
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=end or "<bos>", eos_token=end or "<eos>"
+    )
 
 
 def chain(follow: Mapping[str, Mapping[str, float]], context: int = 64) -> Checkpoint:

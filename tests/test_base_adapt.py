@@ -136,6 +136,23 @@ def test_the_loaded_adapter_does_what_was_measured(small: BaseConfig, whole: Pat
     assert about["bits_per_byte_test"]["bare"] == pytest.approx(bits, abs=0.02)  # bfloat16
 
 
+@pytest.mark.parametrize(("source", "measured"), [(None, 4), ("warm", 2)])
+def test_the_test_stories_of_one_source_are_measured_or_those_of_all(
+    small: BaseConfig, tmp_path: Path, source: str | None, measured: int
+) -> None:
+    kinds = ("flowing", "warm", "flowing", "warm", "flowing", "warm")
+    stories = [
+        replace(story, source=f"{kind}/a", test=at >= 2)
+        for at, (story, kind) in enumerate(zip(few_stories(), kinds, strict=True))
+    ]
+    write_stories(tmp_path / "stories.jsonl.xz", stories)
+    config = replace(small, stories=str(tmp_path / "stories.jsonl.xz"), test_source=source, measured=9)
+    with module._Training(config, tmp_path / "run") as training:
+        chosen = [story for story in stories[2:] if source is None or story.source == f"{source}/a"]
+        assert len(training.tests) == measured and training.tests == chosen
+        assert list(training.measure()) == ["bare", "brief", "beats"]
+
+
 def test_it_says_what_it_was_trained_with(small: BaseConfig, whole: Path) -> None:
     about = json.loads((whole / "adapter" / "training.json").read_text("utf-8"))
     assert {key: about[key] for key in ("rank", "learning_rate", "forms", "seed")} == {
@@ -187,12 +204,16 @@ def test_the_rate_rises_holds_and_falls(small: BaseConfig) -> None:
 # Interruptions
 
 
-@pytest.mark.parametrize("candidates", [0, 16])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"candidates": 16}, {"sources": {"flowing": 2.5}, "bare": {"flowing": 0.5}}],
+    ids=["plain", "candidates", "a source several times"],
+)
 def test_stopped_and_continued_it_ends_with_the_same_bits(
-    small: BaseConfig, whole: Path, tmp_path: Path, candidates: int
+    small: BaseConfig, whole: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    config = replace(small, candidates=candidates)
-    if candidates:
+    config = replace(small, **changes)
+    if changes:
         whole = adapt(config, tmp_path / "whole").parent
     steps = []
     while (folder := adapt(config, tmp_path, steps=4)).name != "adapter":
@@ -311,11 +332,12 @@ def test_a_checkpoint_of_other_settings_is_refused_by_their_names(small: BaseCon
         ({"alpha": 16.0, "rank": 8}, "was made with another alpha, rank. Change it back, or"),
         ({"stories": str(others)}, "was made with another stories, stories_sha256.*--set name="),
         ({"forms": {"story": 1.0}}, "was made with another forms"),
+        ({"sources": {"flowing": 2.0}, "bare": {"flowing": 0.5}}, "was made with another bare, sources"),
     ):
         with pytest.raises(ValueError, match=said):
             adapt(replace(small, **changes), tmp_path)
     free: dict[str, Any] = {"save_minutes": 1.0, "measured": 2, "measure_minutes": 1.0, "tokens": 9_000}
-    free["learning_rate"] = 1e-3
+    free |= {"learning_rate": 1e-3, "test_source": "flowing"}
     assert state(adapt(replace(small, **free), tmp_path, steps=1))["step"] == 2
 
 
@@ -409,10 +431,25 @@ def test_another_kind_of_model_is_refused(small: BaseConfig, tmp_path: Path) -> 
     ("changes", "said"),
     [
         ({"context": 10**6}, "context: this base sees at most .* tokens at once, found 1000000; lower it"),
-        ({"sources": {"flowng": 0.5}}, "sources: there are no stories of flowng; there are "),
+        ({"sources": {"flowng": 0.5}}, "sources, bare: there are no stories of flowng; there are flowing"),
+        ({"sources": {"": 0.5}}, "sources, bare: there are no stories of ; there are flowing"),
+        ({"bare": {"": 0.1, "warn": 0.5}}, "sources, bare: there are no stories of warn; there are flowing"),
+        ({"test_source": "warm"}, "test_source: there are no stories of warm for testing .*; leave it out"),
         ({"context": 40}, "no row can be trained on: .* more than 40 tokens. Set other sources or a larger"),
+        (
+            {"context": 40, "sources": {"flowing": 2.5}},
+            "no row can be trained on: .* more than 40 tokens. Set other sources or a larger",
+        ),
     ],
-    ids=["context", "sources", "no row fits"],
+    ids=[
+        "context",
+        "sources",
+        "a source without a name",
+        "bare",
+        "test source",
+        "no row fits",
+        "no row fits several times",
+    ],
 )
 def test_settings_that_go_with_no_base_or_story_are_refused(
     small: BaseConfig, tmp_path: Path, changes: dict[str, Any], said: str

@@ -18,7 +18,9 @@ def test_a_preset_is_valid_and_named_as_its_file(file: Path) -> None:
     assert config.name == file.stem
     assert (ROOT / config.stories).is_file()
     assert sum(config.forms.values()) == pytest.approx(1)
-    assert set(config.sources) <= {"flowing", "plain", "simple"}
+    sources = {"flowing", "plain", "simple", "warm"}
+    assert set(config.sources) <= sources and set(config.bare) - {""} <= sources
+    assert config.test_source in {None, "flowing", "warm"}  # the others have no beats
 
 
 def test_there_is_a_preset_that_needs_no_hub() -> None:
@@ -27,7 +29,13 @@ def test_there_is_a_preset_that_needs_no_hub() -> None:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    config = BaseConfig(minutes=2.0, sources={"plain": 0.5}, start="data/base_models/stories")
+    config = BaseConfig(
+        minutes=2.0,
+        sources={"plain": 0.5, "warm": 2.5},
+        bare={"": 0.1, "warm": 0.5},
+        test_source="warm",
+        start="data/base_models/stories",
+    )
     file = tmp_path / "c.yaml"
     file.write_text(json.dumps(config.to_dict()), "utf-8")
     assert load_base_config(file) == config
@@ -59,7 +67,11 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         ({"forms": {"story": 1.5}}, "forms: must be shares from 0 to 1"),
         ({"forms": {}}, "forms: must be"),
         ({"forms": ["story"]}, "forms: must be 'str: float' lines"),
-        ({"sources": {"plain": -1}}, "sources: must be shares from 0 to 1"),
+        ({"sources": {"plain": -1}}, "sources: must be from 0 to 100 for each"),
+        ({"sources": {"plain": 101}}, "sources: must be from 0 to 100 for each"),
+        ({"bare": {"": 1.5}}, "bare: must be shares from 0 to 1"),
+        ({"bare": 0.12}, "bare: must be 'str: float' lines"),
+        ({"test_source": 3}, "test_source: must be str or null, found 3"),
         ({"seed": -1}, "seed: must be from 0 to 4294967295"),
         ({"seed": True}, "seed: must be int, found True"),
         ({"name": "../out"}, "name: must be letters"),

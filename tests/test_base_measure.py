@@ -178,6 +178,23 @@ def test_a_file_without_stories_for_testing_is_refused(config: BaseConfig, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_stories_of_one_source_are_measured_and_one_without_any_is_refused(
+    config: BaseConfig, tmp_path: Path
+) -> None:
+    stories = few_stories(test=3)
+    stories[4] = replace(stories[4], source="warm/a")
+    file = tmp_path / "stories.jsonl.xz"
+    write_stories(file, stories)
+    config = replace(config, stories=str(file), test_source="warm")
+    evaluate(config, str(writer(tmp_path / "llama")), tmp_path / "out", originals=str(NOIR), briefs=2)
+    for name in ("test-briefs.jsonl", "beats-given.jsonl"):
+        (told,) = (tmp_path / "out" / name).read_text("utf-8").splitlines()
+        assert json.loads(told)["brief"]["name"] == stories[4].brief.name
+    with pytest.raises(ValueError, match="has no stories of plain for testing with beats; name files for"):
+        evaluate(replace(config, test_source="plain"), "tiny", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_no_briefs_are_refused_before_anything_is_loaded(config: BaseConfig, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--briefs must be at least 1, found 0"):
         evaluate(config, "no such base", tmp_path / "out", briefs=0)

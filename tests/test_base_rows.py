@@ -17,7 +17,6 @@ from data.stories import Story, plan_header, read_stories
 from tests.small import ROOT, bpe_tokenizer, byte_tokenizer, few_stories
 from training.base import rows
 from training.base.rows import (
-    BARE,
     FORMS,
     Row,
     Rows,
@@ -133,8 +132,9 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_others() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 5, 6, 7, 23])
-def test_after_so_many_the_same_rows_go_on(count: int) -> None:
-    stream = made(few_stories(), renamed=0.7, sources={"flowing": 0.8})
+@pytest.mark.parametrize("often", [0.8, 2.5], ids=["a share", "several times"])
+def test_after_so_many_the_same_rows_go_on(count: int, often: float) -> None:
+    stream = made(few_stories(), renamed=0.7, sources={"flowing": often}, bare={"flowing": 0.3})
     whole = list(islice(stream.after(0), count + 15))
     assert list(islice(stream.after(count), 15)) == whole[count:]
     assert ([], []) in whole or count < 5
@@ -176,11 +176,11 @@ def test_every_subset_of_the_fields_is_asked_for() -> None:
     seen = Counter(tuple(some_fields(whole, rng).to_dict()) for _ in range(6000))
     assert len(seen) == 2 ** len(FIELDS)
     assert 0.6 < seen[FIELDS] / 6000 < 0.7  # three of five, and now and then by chance
-    stream, passes = made([story], {"story": 1.0}), 2000
+    stream, passes = made([story], {"story": 1.0}, bare={"": 0.12}), 2000
     fronts = [Brief.parse(front(stream.row(story, number)))[0] for number in range(passes)]
     given = whole.to_dict()
     assert all(given[key] == value for brief in fronts for key, value in brief.to_dict().items())
-    assert abs(sum(not brief for brief in fronts) / passes - BARE) < 0.025
+    assert abs(sum(not brief for brief in fronts) / passes - 0.12) < 0.025
     assert len({tuple(brief.to_dict()) for brief in fronts}) > 45
 
 
@@ -201,6 +201,55 @@ def test_a_pass_has_a_share_of_the_sources_that_are_named_and_all_of_others() ->
         True,
         False,
     ] * 50
+
+
+def test_a_source_may_come_several_times_in_a_pass_with_another_row_each_time() -> None:
+    flowing, warm = few_stories()[:2]
+    warm = replace(warm, source="warm/bob")
+    stream = made([flowing, warm], {"story": 1.0}, sources={"warm": 2.5}, renamed=1.0)
+    assert [(story.source, turn) for story, turn in stream.turns] == [
+        ("flowing/0", 0), ("warm/bob", 0), ("warm/bob", 1), ("warm/bob", 2),
+    ]  # fmt: skip
+    rows_of = {turn: [stream.row(warm, number, turn) for number in range(400)] for turn in range(3)}
+    assert all(row[0] for turn in (0, 1) for row in rows_of[turn])
+    assert 0.42 < sum(bool(ids) for ids, _ in rows_of[2]) / 400 < 0.58
+    # Other names and another choice of the brief's fields: hardly two are the same.
+    same = sum(rows_of[0][number] == rows_of[1][number] for number in range(400))
+    assert same < 10
+    whole = made([flowing, warm], sources={"warm": 3.0})
+    assert Counter(story.source for story, _ in whole.turns) == {"flowing/0": 1, "warm/bob": 3}
+    assert all(whole.row(warm, number, 2)[0] for number in range(50))
+
+
+def test_a_pass_has_every_turn_once() -> None:
+    stories = [
+        replace(story, source=f"{kind}/a") for story, kind in zip(few_stories(), "aabbcc", strict=True)
+    ]
+    stream = made(stories, {"story": 1.0}, sources={"b": 2.0, "c": 0.0}, bare={"": 1.0})
+    texts = [f"{story.text}<eos>" for story in stories]
+    expected = Counter({texts[0]: 1, texts[1]: 1, texts[2]: 2, texts[3]: 2, "": 2})
+    found = stream.after(0)
+    for _ in range(4):
+        one = [next(found) for _ in stream.turns]
+        assert Counter(pieces(row)[1][0] if row[0] else "" for row in one) == expected
+
+
+def test_a_source_has_its_own_share_of_rows_without_a_brief() -> None:
+    kinds = ("warm/a", "plain/a", "flowing/a")
+    stories = [replace(story, source=kind) for story, kind in zip(few_stories(), kinds, strict=False)]
+
+    def shares(bare: dict[str, float] | None) -> list[float]:
+        stream = made(stories, {"story": 1.0}, bare=bare)
+        fronts = [[front(stream.row(story, number)) for number in range(2000)] for story in stories]
+        return [sum(not text for text in found) / 2000 for found in fronts]
+
+    # Now and then no field is asked for by chance: one of five rows leaves out each of the five at a half.
+    chance = 0.2 * 0.5**5
+    named = shares({"warm": 0.5, "plain": 0.0, "": 0.1})
+    for found, share in zip(named, (0.5, 0.0, 0.1), strict=True):
+        assert found == pytest.approx(share + (1 - share) * chance, abs=0.035)
+    assert max(named[1], *shares(None)) < 0.02
+    assert shares({"": 1.0}) == [1.0, 1.0, 1.0]
 
 
 def test_a_row_longer_than_the_context_is_left_out_whole() -> None:

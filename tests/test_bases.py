@@ -1,4 +1,4 @@
-"""Finding a base: the embedded one, a folder, a hub id without a network; pickled weights never."""
+"""Finding a base: the one of this project under both its names, a folder, a hub id without a network; pickled weights never."""
 
 import json
 import re
@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from data.atomic import sha256
-from data.bases import EMBEDDED, EMBEDDED_SHA256, Base, resolve
+from data.bases import DEFAULT, Base, resolve
 from data.dataset import encode
 from data.memory import available_memory, check_memory
+from data.model_cache import RECORD
 from tests.small import byte_tokenizer
 
 
 def model_folder(path: Path, *without: str, **config: object) -> Path:
-    """The embedded base's small files and a stand-in for weights, which nothing here reads."""
+    """The small files of the base and a stand-in for weights, which nothing here reads."""
     path.mkdir(exist_ok=True)
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(EMBEDDED / name, path)
+        shutil.copy(resolve(DEFAULT).path / name, path)
     (path / "model.safetensors").write_bytes(b"weights")
     if config:
         (path / "config.json").write_text(json.dumps(config))
@@ -27,20 +27,21 @@ def model_folder(path: Path, *without: str, **config: object) -> Path:
     return path
 
 
-def test_the_embedded_base_is_in_the_repository() -> None:
-    base = resolve("embedded")
-    assert base == Base("embedded", EMBEDDED)
+def test_the_base_of_this_project_has_two_names_and_one_id() -> None:
+    base = resolve("stories")
+    assert base == resolve("embedded") == Base("stories", base.path)
+    assert base.id == DEFAULT and base.english
     assert base.context() == 1024
-    names = {path.name for path in EMBEDDED.iterdir()}
-    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= names
-    assert {Path(name).suffix for name in names} <= {".json", ".md", ".safetensors"}  # no pickle, no code
+    names = {path.name for path in base.path.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", RECORD} <= names
+    assert {Path(name).suffix for name in names} <= {".json", ".safetensors"}  # no pickle, no code
 
 
-def test_tiny_has_the_embedded_tokenizer_and_fresh_weights() -> None:
+def test_tiny_has_the_tokenizer_of_the_base_and_fresh_weights() -> None:
     base = resolve("tiny")
     assert base.untrained
-    assert encode("café", base.tokenizer()) == encode("café", resolve("embedded").tokenizer())
-    assert base.sha256() != resolve("embedded").sha256()
+    assert encode("café", base.tokenizer()) == encode("café", resolve("stories").tokenizer())
+    assert base.sha256() != resolve("stories").sha256()
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer_config.json", "model.safetensors"])
 def test_a_folder_that_lacks_a_file_names_it(tmp_path: Path, missing: str) -> None:
-    with pytest.raises(ValueError, match=rf"not a model folder: {missing} missing\. Use base: embedded"):
+    with pytest.raises(ValueError, match=rf"not a model folder: {missing} missing\. Use base: stories"):
         resolve(model_folder(tmp_path / "mine", missing))
 
 
@@ -65,15 +66,17 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("nonsense", ["/no/such/folder", "a/b/c", "what is this?", "../nowhere/else"])
 def test_nonsense_names_the_way_out_and_asks_no_hub(nonsense: str) -> None:
-    with pytest.raises(ValueError, match="Use base: embedded"):
+    with pytest.raises(ValueError, match="Use base: stories"):
         resolve(nonsense)
 
 
 @pytest.mark.parametrize("revision", [None, "0123abc"])
-def test_a_hub_id_without_a_network_is_one_error_that_names_the_embedded_base(
+def test_a_hub_id_without_a_network_is_one_error_that_names_the_own_base(
     no_network: list[str], revision: str | None
 ) -> None:
-    with pytest.raises(ValueError, match=r"can't be had.*use base: embedded, which needs none") as caught:
+    with pytest.raises(
+        ValueError, match=r"can't be had.*use base: stories, which set-up has fetched"
+    ) as caught:
         resolve("nobody-here/no-such-model", revision)
     assert "'nobody-here/no-such-model'" in str(caught.value)
     assert revision is None or f"at revision {revision}" in str(caught.value)
@@ -134,26 +137,20 @@ def test_padding_is_the_end_of_text_only_where_there_is_none(tmp_path: Path) -> 
         assert tokenizer.pad_token == (pad or "<eos>")
 
 
-def test_the_card_of_the_base_that_ships_names_its_weights() -> None:
-    card = (EMBEDDED / "README.md").read_text("utf-8")
-    assert f"sha256 `{sha256(EMBEDDED / 'model.safetensors')}`" in card
-    assert card.count("\n### ") == 8
-    assert resolve("embedded").sha256() == EMBEDDED_SHA256
-
-
 # Memory
 
 
 def test_a_base_that_needs_more_memory_than_there_is_is_refused() -> None:
-    base = resolve("embedded")
+    base = resolve("stories")
     check_memory(base, 1e-3)
+    needed = base.weight_bytes() * 2**26  # in float32; more than any machine has
     with pytest.raises(ValueError) as caught:
-        check_memory(base, 1e6)
+        check_memory(base, 2**26)
     said = str(caught.value)
-    # 12 million weights of 4 bytes, a million times.
-    assert re.search(
-        r"too little memory for base embedded: about 48,\d\d\d\.\d GB needed, [\d,.]+ GB available", said
+    found = re.search(
+        r"too little memory for base stories: about ([\d,.]+) GB needed, [\d,.]+ GB available", said
     )
+    assert found and float(found[1].replace(",", "")) == pytest.approx(needed / 1e9, rel=1e-3)
     for setting in ("smaller base", "lora_rank", "micro_batch_size: 1", "gradient_checkpointing: true"):
         assert setting in said
     check_memory(resolve("tiny"), 1e6)

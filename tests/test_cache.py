@@ -11,7 +11,7 @@ from inference.checkpoints import load
 @pytest.mark.parametrize("rows", [1, 3])
 def test_same_tokens_as_with_the_cache_of_transformers(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.cache.CHUNK", 16)
-    model = load("embedded", dtype="float32").model  # an untrained one hardly looks back
+    model = load("stories", dtype="float32").model  # an untrained one hardly looks back
     ids = torch.randint(1, 1000, (rows, 5), generator=torch.Generator().manual_seed(0))
     # over two borders of chunks
     settings = {"max_new_tokens": 41, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}

@@ -21,7 +21,7 @@ def words(prefix: str, n: int) -> str:
 
 
 def test_the_four_originals_lose_nothing_and_train_every_end() -> None:
-    base = resolve("embedded")
+    base = resolve("stories")
     result = check(load_originals(SEEDS), base.tokenizer(), base.context())
     assert (result.documents, result.folds, result.blocks) == (4, 4, 4)
     assert result.tokens_dropped == 0
@@ -32,7 +32,7 @@ def test_the_four_originals_lose_nothing_and_train_every_end() -> None:
 
 
 def test_a_context_shorter_than_the_documents_means_more_blocks_and_the_same_tokens() -> None:
-    originals, tokenizer = load_originals(SEEDS), resolve("embedded").tokenizer()
+    originals, tokenizer = load_originals(SEEDS), resolve("stories").tokenizer()
     whole, cut = check(originals, tokenizer, 1024), check(originals, tokenizer, 100)
     assert cut.blocks > 4
     assert (cut.tokens_trained, cut.tokens_dropped, cut.end_labels) == (whole.tokens_trained, 0, 4)
@@ -136,7 +136,7 @@ def test_json_holds_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None
     [
         (["no/such/folder"], "does not exist"),
         ([str(SEEDS), "--context", "1"], "at least 2 tokens"),
-        ([str(SEEDS), "--base", "no/such/base"], "base: embedded"),
+        ([str(SEEDS), "--base", "no/such/base"], "base: stories"),
     ],
 )
 def test_what_cannot_be_checked_is_one_line_of_error_and_exit_2(
@@ -161,7 +161,7 @@ def test_every_problem_of_a_folder_is_printed(tmp_path: Path, capsys: pytest.Cap
 
 def odd(*texts: str, context: int = 1024, english_base: bool = True) -> list[str]:
     originals = [Original(f"t{i}", text) for i, text in enumerate(texts)]
-    return oddities(originals, resolve("embedded").tokenizer(), context, english_base)
+    return oddities(originals, resolve("stories").tokenizer(), context, english_base)
 
 
 def test_what_is_odd_but_legal_is_said_and_the_default_originals_are_not_odd() -> None:

@@ -1,17 +1,23 @@
 """Loading: each kind of source, once, from whole safetensors only, with plain transformers too."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import data.bases
-from data.bases import EMBEDDED, EMBEDDED_SHA256, resolve
-from inference.checkpoints import load, load_weights
+from data.bases import Base, resolve
+from inference.__main__ import main as inference_main
+from inference.checkpoints import SMALL_FILES, best_dtype, load, load_weights, sampling_dtype
+from inference.likelihood import perplexity
+from inference.runs import OLD_BASE_SHA256, Run
+from inference.sampling import generate
 from tests.small import byte_tokenizer
+from training import load_config, train
 
 
 @pytest.fixture
@@ -23,25 +29,54 @@ def saved_tiny(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_embedded_base_loads_in_evaluation_with_its_context_and_tokenizer() -> None:
-    found = load("embedded", device="cpu")
-    assert (found.id, found.context, found.run) == ("embedded", 1024, None)
+@pytest.mark.parametrize("name", ["stories", "embedded"])
+def test_the_base_loads_in_evaluation_with_its_context_and_tokenizer(name: str) -> None:
+    found = load(name, device="cpu")
+    assert (found.id, found.context, found.run) == ("stories", 1024, None)
     assert not found.model.training
     assert found.model.dtype == torch.float32  # a small model on a CPU
     assert found.device.type == "cpu"
     assert len(found.tokenizer) == found.model.config.vocab_size
 
 
-def test_plain_transformers_load_the_embedded_base_whole() -> None:
-    model, found = AutoModelForCausalLM.from_pretrained(EMBEDDED, output_loading_info=True)
+def test_a_large_model_is_sampled_in_what_the_hardware_multiplies_best(tmp_path: Path) -> None:
+    for name, size, expected in (
+        ("small", SMALL_FILES - 1, torch.float32),
+        ("large", SMALL_FILES, best_dtype("cpu")),
+    ):
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "model.safetensors").open("wb") as file:
+            file.truncate(size)
+        assert sampling_dtype(Base(name, tmp_path / name), "cpu") == expected
+
+
+def test_plain_transformers_load_the_base_whole() -> None:
+    folder = resolve("stories").path
+    model, found = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
     assert not any(found[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
     assert len(tokenizer) == model.config.vocab_size
     assert tokenizer.eos_token_id == model.config.eos_token_id == model.generation_config.eos_token_id
-    ours = load("embedded", dtype="float32", device="cpu").model
+    ours = load("stories", dtype="float32", device="cpu").model
     ids = tokenizer("Once upon a time", return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         assert torch.allclose(model.float()(ids).logits, ours(ids).logits, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_real_base_is_whole_and_ends_its_texts_with_one_token(real_base: Path) -> None:
+    model, found = AutoModelForCausalLM.from_pretrained(real_base, output_loading_info=True)
+    assert not any(found[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert 134e6 < sum(p.numel() for p in model.parameters()) < 135e6
+    ours = load("stories", dtype="bfloat16", device="cpu")
+    assert (ours.id, ours.context) == ("stories", 8192)
+    assert len(ours.tokenizer) == ours.model.config.vocab_size
+    ends = {ours.tokenizer.bos_token_id, ours.tokenizer.eos_token_id, ours.tokenizer.pad_token_id}
+    config = ours.model.config
+    assert ends == {config.eos_token_id, config.bos_token_id, ours.model.generation_config.eos_token_id}
+    assert ours.tokenizer.decode(ends.pop()) == "<|endoftext|>"
+    for name, weight in model.state_dict().items():
+        assert weight.isfinite().all(), name
 
 
 def test_loading_twice_gives_the_same_object() -> None:
@@ -92,19 +127,6 @@ def test_damaged_weights_are_a_value_error_that_names_the_folder(saved_tiny: Pat
         load(saved_tiny)
 
 
-def test_the_base_that_ships_is_known_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert resolve("embedded").sha256() == EMBEDDED_SHA256
-    copy = Path(shutil.copytree(EMBEDDED, tmp_path / "base"))
-    weights = bytearray((copy / "model.safetensors").read_bytes())
-    weights[-1] ^= 1  # one bit: nothing but the hash can tell
-    (copy / "model.safetensors").write_bytes(weights)
-    monkeypatch.setattr(data.bases, "EMBEDDED", copy)
-    with pytest.raises(
-        ValueError, match=r"is damaged: expected sha256 \w{12}, found \w{12}\. .* git checkout data/base"
-    ):
-        load("embedded")
-
-
 def test_a_run_whose_model_was_changed_says_so_and_the_folder_itself_loads(
     tiny_run: Path, tmp_path: Path
 ) -> None:
@@ -120,6 +142,39 @@ def test_a_run_whose_model_was_changed_says_so_and_the_folder_itself_loads(
     ):
         load(copy)
     assert load(copy / "model").run is None
+
+
+def test_a_run_made_on_the_old_base_still_writes_and_says_what_it_can_not(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "old"))
+    provenance = json.loads((copy / "provenance.json").read_text("utf-8"))
+    provenance["base"] |= {"id": "embedded", "sha256": OLD_BASE_SHA256, "revision": None}
+    (copy / "provenance.json").write_text(json.dumps(provenance), "utf-8")
+    config = yaml.safe_load((copy / "config.yaml").read_text("utf-8")) | {"base": "embedded"}
+    (copy / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    assert generate(copy, n=1, seed=1, max_new_tokens=8) == generate(tiny_run, n=1, seed=1, max_new_tokens=8)
+    assert perplexity(["It rained."], copy) == perplexity(["It rained."], tiny_run)
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    assert inference_main(["generate", str(copy), "--seed", "1", "--max-new-tokens", "8"]) == 0
+    capsys.readouterr()
+    said = (
+        f"{copy} was trained on a base of 12 million weights that is no longer part of this project. Its own model still writes: "
+        f"python -m inference generate {copy}. For samples of the base or a report train the run again with --overwrite, "
+        "which takes the base stories."
+    )
+    with pytest.raises(ValueError) as caught:
+        _ = Run.open(copy).base
+    assert str(caught.value) == said
+    with pytest.raises(ValueError, match="12 million weights"):
+        generate(copy, best_of=2)  # the base would have to tell what is broken
+    for arguments in (["report", str(copy)], ["report", str(copy), "--redraw"]):
+        assert inference_main(arguments) == 2
+        assert capsys.readouterr().err == f"error: {said}\n"
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+    anew = {"output_dir": str(tmp_path), "name": "new", "hold_out": False, "steps": 1}
+    again = train(load_config(copy / "config.yaml", anew))
+    assert Run.open(again).base.id == "stories"
 
 
 def test_missing_weights_are_refused_and_not_filled_in_at_random(saved_tiny: Path) -> None:
@@ -140,8 +195,6 @@ def test_pickled_weights_are_not_loaded_even_beside_safetensors(saved_tiny: Path
 
 
 def test_code_in_a_model_folder_is_never_run(saved_tiny: Path, tmp_path: Path) -> None:
-    import json
-
     trace = tmp_path / "it-ran"
     (saved_tiny / "evil.py").write_text(f"open({str(trace)!r}, 'w')\n")
     config = json.loads((saved_tiny / "config.json").read_text())
@@ -163,13 +216,13 @@ def test_a_model_that_could_never_end_a_text_is_refused(saved_tiny: Path) -> Non
 def test_nonsense_and_unknown_settings_are_value_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="choose auto, float32 or bfloat16"):
         load("tiny", dtype="float16")
-    with pytest.raises(ValueError, match="Use base: embedded"):
+    with pytest.raises(ValueError, match="Use base: stories"):
         load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="not a model folder"):
         load(tmp_path)
 
 
 def test_an_unfinished_run_says_what_is_missing(tmp_path: Path) -> None:
-    shutil.copy(EMBEDDED / "config.json", tmp_path / "provenance.json")
+    (tmp_path / "provenance.json").write_text("{}", "utf-8")
     with pytest.raises(ValueError, match=r"not a finished run: config\.yaml, folds\.json, .* missing"):
         load(tmp_path)

@@ -22,7 +22,7 @@ from training.__main__ import main as training_main
 
 COMMANDS = {
     "data": ["check", "fetch"],
-    "training": ["run", "pretrain", "prepare", "average", "base-eval", "base", "ablate", "style"],
+    "training": ["run", "base", "ablate", "style"],
     "inference": ["generate", "score", "report", "compare"],
 }
 HEAVY = {
@@ -143,13 +143,13 @@ def test_bad_originals_are_all_named(
     assert "- latin.txt is not UTF-8" in said
 
 
-def test_a_base_that_cannot_be_had_names_the_one_that_ships(
+def test_a_base_that_cannot_be_had_names_the_own_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], no_network: list[str]
 ) -> None:
     command = ["run", "configs/tiny.yaml", "--set", "base=nobody/nothing", "--set", f"output_dir={tmp_path}"]
     said = refused(training_main, command, capsys)
     assert said.startswith("the base 'nobody/nothing' can't be had")
-    assert said.endswith("use base: embedded, which needs none.")
+    assert said.endswith("use base: stories, which set-up has fetched.")
     assert "\n" not in said
     assert no_network and list(tmp_path.iterdir()) == []
     no_network.clear()

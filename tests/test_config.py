@@ -12,13 +12,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.bases import DEFAULT
 from training import config as module
 from training.config import TrainConfig, build_config, load_config, name_from
 from training.settings import parse_override
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
-PRESETS = [path for path in sorted(CONFIGS.glob("*.y*ml")) if not path.name.startswith("base-")]
+PRESETS = sorted(CONFIGS.glob("*.y*ml"))
 
 
 def problems(values: dict[Any, Any]) -> list[str]:
@@ -62,7 +63,8 @@ def test_a_configuration_written_with_all_its_defaults_reads_back_the_same(
 def test_the_presets_mean_what_their_names_promise() -> None:
     presets = {path.stem: load_config(path) for path in PRESETS}
     assert presets["tiny"].base == "tiny"
-    assert presets["paris-cafe"].base == presets["quick"].base == "embedded"
+    assert TrainConfig().base == DEFAULT == "stories"
+    assert {presets[name].base for name in ("paris-cafe", "quick")} <= {DEFAULT, "embedded"}
     assert presets["paris-cafe"].hold_out and presets["paris-cafe"].steps is None
     assert not presets["quick"].hold_out and presets["quick"].steps
     assert presets["qwen3-0.6b-lora"].lora_rank > 0

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from data import draw_briefs, load_originals
+from data.brief import parse_vignettes
 from inference import generate, score
 from inference.runs import Run
 from tests.small import NOIR, PLAYS, ROOT, VERSE
@@ -168,3 +169,23 @@ def test_two_originals_of_one_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("\n".join(lines), "utf-8")
     with pytest.raises(ValueError, match="two texts are called a"):
         load_originals(tmp_path / "rows.jsonl")
+
+
+def test_no_vignette_plays_two_roles_and_none_is_like_an_original() -> None:
+    roles = {
+        role: [
+            body
+            for file in sorted((ROOT / role).glob("*.txt"))
+            for _, body in parse_vignettes(file.read_text("utf-8"))
+        ]
+        for role in ("data/vignettes", "data/contrast", "tests/vignettes")
+    }
+    assert [len(bodies) for bodies in roles.values()] == [550, 110, 110]
+    bodies = [body for group in roles.values() for body in group]
+    assert len(set(bodies)) == len(bodies)
+    originals = " ".join(f.read_text("utf-8") for f in sorted((ROOT / "data/seeds").glob("*.txt")))
+    words = re.findall(r"\w+", originals.lower())
+    banned = {tuple(words[i : i + 8]) for i in range(len(words) - 7)}
+    for body in bodies:
+        own = re.findall(r"\w+", body.lower())
+        assert banned.isdisjoint(tuple(own[i : i + 8]) for i in range(len(own) - 7))

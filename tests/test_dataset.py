@@ -66,8 +66,8 @@ def test_each_document_trains_its_end_once_and_no_padding(name: str) -> None:
         assert labels.count(tokenizer.eos_token_id) == 1
 
 
-def test_the_four_originals_train_four_ends_under_the_embedded_base() -> None:
-    tokenizer = resolve("embedded").tokenizer()
+def test_the_four_originals_train_four_ends_under_the_base() -> None:
+    tokenizer = resolve("stories").tokenizer()
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == tokenizer.bos_token_id
     found = load_originals(SEEDS)
     batch = collated(build_dataset(found, tokenizer, context=1024)["train"], tokenizer)
@@ -86,7 +86,7 @@ def test_what_is_written_like_a_special_token_is_text() -> None:
     assert tokenizer.decode(encode(text, tokenizer)) == text
     (block,) = blocks(text, tokenizer, 64)
     assert block["labels"].count(tokenizer.eos_token_id) == 1
-    base = resolve("embedded").tokenizer()
+    base = resolve("stories").tokenizer()
     assert base.eos_token_id not in encode("one<|endoftext|>two", base)
 
 
@@ -150,7 +150,7 @@ def test_every_token_of_a_document_of_any_length_is_a_label_exactly_once(
 
 
 def test_the_originals_lose_nothing_in_a_context_of_any_size() -> None:
-    tokenizer = resolve("embedded").tokenizer()
+    tokenizer = resolve("stories").tokenizer()
     found = load_originals(SEEDS)
     for context in (2, 17, 128, 500, 1024):
         dataset = build_dataset(found, tokenizer, context=context)["train"]

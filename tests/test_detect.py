@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.brief import Brief
+from data.brief import Brief, read_vignettes
 from data.detect import detect_brief, evidence, indefinite, people
 from data.lists import entries, groups, words
+from tests.small import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 SEEDS = {
     path.stem[:3]: path.read_text(encoding="utf-8") for path in ROOT.joinpath("data/seeds").glob("*.txt")
 }
@@ -257,3 +257,13 @@ def test_lists_are_wide_and_clean():
         assert members, path
         assert all(entry == " ".join(entry.split()) and ":" not in entry for entry in members), path
         assert len(entries(path.stem)) > 10
+
+
+def test_the_protagonist_of_an_unseen_vignette_is_found_by_full_name():
+    told = [pair for folder in ("tests/vignettes", "data/contrast") for pair in read_vignettes(ROOT / folder)]
+    named = [(gold, detect_brief(text)) for gold, text in told if gold.name]
+    assert len(named) > 180
+    assert sum(found.name == gold.name for gold, found in named) >= 0.95 * len(named)
+    works = [(gold, found) for gold, found in named if gold.occupation]
+    # What is shown, or written in other words, counts as wrong.
+    assert sum(found.occupation == gold.occupation for gold, found in works) > 0.1 * len(works)

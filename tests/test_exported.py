@@ -31,8 +31,8 @@ BRIEFS = [
 
 
 @pytest.fixture(scope="module")
-def embedded() -> Checkpoint:
-    return load("embedded", dtype="float32", device="cpu")
+def base() -> Checkpoint:
+    return load("stories", dtype="float32", device="cpu")
 
 
 @pytest.fixture
@@ -68,13 +68,13 @@ def test_it_runs_on_the_processor_whatever_else_there_is(monkeypatch: pytest.Mon
     assert devices == ["cpu"]
 
 
-def test_a_model_that_keeps_only_a_window_is_refused(embedded: Checkpoint, monkeypatch) -> None:
+def test_a_model_that_keeps_only_a_window_is_refused(base: Checkpoint, monkeypatch) -> None:
     monkeypatch.setattr(inference.exported, "NEEDED", ())
     config = MistralConfig(
         num_hidden_layers=1, hidden_size=32, intermediate_size=32, num_attention_heads=1, num_key_value_heads=1,
-        vocab_size=len(embedded.tokenizer), sliding_window=16, bos_token_id=0, eos_token_id=0,
+        vocab_size=len(base.tokenizer), sliding_window=16, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
-    windowed = Checkpoint(MistralForCausalLM(config).eval(), embedded.tokenizer, "a Mistral", 1024)
+    windowed = Checkpoint(MistralForCausalLM(config).eval(), base.tokenizer, "a Mistral", 1024)
     with pytest.raises(ValueError, match="keeps something else than all keys and values"):
         generate(windowed, backend="onnx")
 
@@ -88,16 +88,16 @@ def test_what_it_does_not_do_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("installed")
-def test_scores_are_the_models_own_for_rows_of_any_length(embedded: Checkpoint) -> None:
+def test_scores_are_the_models_own_for_rows_of_any_length(base: Checkpoint) -> None:
     """Prompts of three lengths, then steps of one token, then fewer rows."""
-    texts = [[0, *encode(o.text, embedded.tokenizer)] for o in load_originals(SEEDS)]
+    texts = [[0, *encode(o.text, base.tokenizer)] for o in load_originals(SEEDS)]
     starts, width = [20, 64, 3, 41], 64
-    steps = exported(embedded).begin(4, 100)
+    steps = exported(base).begin(4, 100)
     ids = np.array([text[:n] + [0] * (width - n) for text, n in zip(texts, starts, strict=True)])
 
     def expected(row: int, length: int) -> torch.Tensor:
         with torch.inference_mode():
-            return embedded.model(torch.tensor([texts[row][:length]])).logits[0, -1]
+            return base.model(torch.tensor([texts[row][:length]])).logits[0, -1]
 
     found = steps(ids, np.array(starts))
     for row in range(4):
@@ -115,30 +115,30 @@ def test_scores_are_the_models_own_for_rows_of_any_length(embedded: Checkpoint) 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("installed")
-def test_the_text_is_that_of_torch_at_any_number_and_in_any_company(embedded: Checkpoint) -> None:
+def test_the_text_is_that_of_torch_at_any_number_and_in_any_company(base: Checkpoint) -> None:
     originals = load_originals(SEEDS)
     settings = {"seed": 3, "max_new_tokens": 60, "originals": originals}
-    whole = generate(embedded, brief=BRIEFS, batch_size=8, backend="onnx", **settings)
+    whole = generate(base, brief=BRIEFS, batch_size=8, backend="onnx", **settings)
     for size in (1, 4):
-        assert generate(embedded, brief=BRIEFS, batch_size=size, backend="onnx", **settings) == whole
+        assert generate(base, brief=BRIEFS, batch_size=size, backend="onnx", **settings) == whole
     # Equal but for a close call between two words, of which 360 tokens should have none or one.
-    plain = generate(embedded, brief=BRIEFS, batch_size=8, **settings)
+    plain = generate(base, brief=BRIEFS, batch_size=8, **settings)
     assert sum(mine == theirs for mine, theirs in zip(whole, plain, strict=True)) >= len(BRIEFS) - 1
-    pieces = list(stream(embedded, BRIEFS[0], backend="onnx", **settings))
+    pieces = list(stream(base, BRIEFS[0], backend="onnx", **settings))
     assert len(pieces) > 5 and "".join(pieces).rstrip() == whole[0].text
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("installed")
-def test_a_row_is_the_same_when_those_beside_it_have_left(embedded: Checkpoint) -> None:
+def test_a_row_is_the_same_when_those_beside_it_have_left(base: Checkpoint) -> None:
     """A comma is made the end, so that rows end soon and at many different times."""
-    comma = encode(",", embedded.tokenizer)[0]
-    prompts = [[0, *encode(Brief(name=f"Ida Voss {i}").header(), embedded.tokenizer)] for i in range(16)]
+    comma = encode(",", base.tokenizer)[0]
+    prompts = [[0, *encode(Brief(name=f"Ida Voss {i}").header(), base.tokenizer)] for i in range(16)]
     decoding = Decoding(temperature=1.0, top_p=1.0, min_p=0.0)
 
     def drawn(some: list[int]) -> list[list[int]]:
         processors = [*decoding.warpers(), *decoding.noise(3, some)]
-        rows = continuations(embedded, [prompts[i] for i in some], 64, 40, comma, processors)
+        rows = continuations(base, [prompts[i] for i in some], 64, 40, comma, processors)
         return [row[: row.index(comma) + 1] if comma in row else row for row in rows]
 
     together = drawn(list(range(16)))
@@ -165,11 +165,11 @@ def test_weights_that_have_changed_are_exported_anew() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("installed")
-def test_an_architecture_that_the_builder_does_not_know_is_refused(embedded: Checkpoint) -> None:
+def test_an_architecture_that_the_builder_does_not_know_is_refused(base: Checkpoint) -> None:
     config = GPT2Config(
-        n_layer=1, n_embd=32, n_head=2, vocab_size=len(embedded.tokenizer), bos_token_id=0, eos_token_id=0
+        n_layer=1, n_embd=32, n_head=2, vocab_size=len(base.tokenizer), bos_token_id=0, eos_token_id=0
     )
-    gpt2 = Checkpoint(GPT2LMHeadModel(config).eval(), embedded.tokenizer, "a GPT-2", 1024)
+    gpt2 = Checkpoint(GPT2LMHeadModel(config).eval(), base.tokenizer, "a GPT-2", 1024)
     with pytest.raises(ValueError, match=r"can't run a GPT-2 \(GPT2LMHeadModel\): .*Leave the backend"):
         generate(gpt2, backend="onnx")
 

@@ -8,17 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.bases import EMBEDDED, resolve
+from data.bases import resolve
 from data.brief import Brief
 from data.dataset import encode
 from data.originals import load_originals
 from inference import generate, stream
 from inference.guard import CopyGuard
 from inference.novelty import CopyIndex, copy_limit
-from tests.small import SEEDS, byte_tokenizer
+from tests.small import SEEDS, bpe_tokenizer, byte_tokenizer
 
 TEXTS = [original.text for original in load_originals(SEEDS)]
-TOKENIZERS = {"embedded": resolve("embedded").tokenizer(), "bytes": byte_tokenizer()}
+TOKENIZERS = {"stories": resolve("stories").tokenizer(), "bytes": byte_tokenizer()}
 
 
 def parrot(
@@ -67,6 +67,13 @@ def test_case_punctuation_and_apostrophes_are_no_way_around_it(change: Any, toke
     assert longest(parrot([text], change(text), tokenizer, 3), [text]) <= 3
 
 
+def test_a_capital_that_is_no_token_is_no_way_around_it() -> None:
+    """Of é there is a token, of É the two bytes alone."""
+    tokenizer = bpe_tokenizer(["un été, l’été, cet été-là"] * 20)
+    assert [len(encode(form, tokenizer)) for form in ("é", "É")] == [1, 2]
+    assert longest(parrot(["un bel été"], "UN BEL ÉTÉ", tokenizer, 2), ["un bel été"]) == 2
+
+
 def test_what_is_not_copied_is_said_as_it_was_meant() -> None:
     for tokenizer in TOKENIZERS.values():
         for heard in ("“Nobody,” said the crow; 12 boats went by – naïvely…", TEXTS[0].split(".")[0][:30]):
@@ -76,7 +83,7 @@ def test_what_is_not_copied_is_said_as_it_was_meant() -> None:
 
 def test_free_words_may_go_on() -> None:
     text = "the old man said Nadia Benali was late for the boat"
-    tokenizer = TOKENIZERS["embedded"]
+    tokenizer = TOKENIZERS["stories"]
     assert "Nadia" not in parrot([text], text, tokenizer, 4)
     said = parrot([text], text, tokenizer, 4, free=("nadia", "BENALI"))
     assert said.startswith("the old man said Nadia Benali")
@@ -103,7 +110,7 @@ def test_an_opening_that_is_copied_is_not_gone_on_with() -> None:
     opening = " ".join(TEXTS[0].split()[:9])
     for guard in (False, True):
         (sample,) = generate(
-            EMBEDDED,
+            "stories",
             opening=opening,
             brief=Brief(),
             originals=TEXTS,
@@ -120,20 +127,20 @@ def test_an_opening_that_is_copied_is_not_gone_on_with() -> None:
 def test_samples_obey_whatever_is_beside_them_and_say_how_often_they_were_stopped() -> None:
     brief = [Brief()] * 3
     options: dict[str, Any] = {"originals": TEXTS, "seed": 5, "max_new_tokens": 60, "temperature": 0.6}
-    free = generate(EMBEDDED, brief=brief, guard=False, **options)
-    kept = generate(EMBEDDED, brief=brief, guard=2, **options)
+    free = generate("stories", brief=brief, guard=False, **options)
+    kept = generate("stories", brief=brief, guard=2, **options)
     assert max(longest(sample.text, TEXTS) for sample in free) > 2
     assert all(longest(sample.text, TEXTS) <= 2 for sample in kept)
     assert all(sample.scores["refused_runs"] > 0 for sample in kept)
     assert all("refused_runs" not in sample.scores for sample in free)
-    alone = generate(EMBEDDED, brief=brief, guard=2, batch_size=1, **options)
+    alone = generate("stories", brief=brief, guard=2, batch_size=1, **options)
     assert [sample.text for sample in alone] == [sample.text for sample in kept]
-    streamed = "".join(stream(EMBEDDED, brief=Brief(), guard=2, **options))
+    streamed = "".join(stream("stories", brief=Brief(), guard=2, **options))
     assert streamed.rstrip() == kept[0].text
 
 
 def test_without_a_run_nothing_is_known_that_could_be_copied() -> None:
-    (sample,) = generate(EMBEDDED, brief=Brief(), max_new_tokens=5)
+    (sample,) = generate("stories", brief=Brief(), max_new_tokens=5)
     assert "refused_runs" not in sample.scores
 
 
@@ -141,7 +148,7 @@ def test_a_limit_of_no_words_is_refused() -> None:
     with pytest.raises(
         ValueError, match="a copied run may have 1 word or more, found 0; guard=False sets no limit"
     ):
-        generate(EMBEDDED, brief=Brief(), originals=TEXTS, guard=0, max_new_tokens=5)
+        generate("stories", brief=Brief(), originals=TEXTS, guard=0, max_new_tokens=5)
 
 
 def test_random_texts_are_left_alone_at_any_limit_they_keep() -> None:
@@ -149,4 +156,4 @@ def test_random_texts_are_left_alone_at_any_limit_they_keep() -> None:
     vocabulary = [f"word{i}" for i in range(50)]
     for _ in range(5):
         heard = " ".join(rng.choices(vocabulary, k=40))
-        assert parrot(TEXTS, heard, TOKENIZERS["embedded"], 1) == heard
+        assert parrot(TEXTS, heard, TOKENIZERS["stories"], 1) == heard

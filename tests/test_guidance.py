@@ -12,12 +12,12 @@ from inference.checkpoints import Checkpoint, load
 from inference.decoding import Decoding
 from inference.exported import NEEDED
 from inference.guidance import Guided
+from inference.likelihood import perplexity
 from inference.sample import Sample
 from inference.sampling import generate, stream
-from tests.small import SEEDS
+from tests.small import ROOT, SEEDS
 from training.config import TrainConfig
 from training.job import train
-from training.pretrain.base_eval import TEST_VIGNETTES
 
 BRIEFS = [
     Brief(name="Nadia Benali", occupation="piano tuner", keywords=("rain", "key"), length=380),
@@ -30,8 +30,8 @@ BRIEFS = [
 
 
 @pytest.fixture(scope="module")
-def embedded() -> Checkpoint:
-    return load("embedded", dtype="float32", device="cpu")
+def base() -> Checkpoint:
+    return load("stories", dtype="float32", device="cpu")
 
 
 def texts(samples: Sequence[Sample]) -> list[str]:
@@ -63,42 +63,56 @@ def test_texts_that_have_ended_leave_with_both_of_their_rows() -> None:
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnx"])
-def test_a_guided_text_is_the_same_at_any_number_and_in_any_company(
-    embedded: Checkpoint, backend: str
-) -> None:
+def test_a_guided_text_is_the_same_at_any_number_and_in_any_company(base: Checkpoint, backend: str) -> None:
     if backend == "onnx":
         for name in NEEDED:
             pytest.importorskip(name)
     settings = {"seed": 3, "max_new_tokens": 24, "backend": backend}
-    together = texts(generate(embedded, brief=BRIEFS, batch_size=8, **settings))
+    together = texts(generate(base, brief=BRIEFS, batch_size=8, **settings))
     for size in (1, 2):
-        assert texts(generate(embedded, brief=BRIEFS, batch_size=size, **settings)) == together
-    assert texts(generate(embedded, brief=BRIEFS[:1], **settings)) == together[:1]
-    pieces = stream(embedded, brief=BRIEFS[0], **settings)
+        assert texts(generate(base, brief=BRIEFS, batch_size=size, **settings)) == together
+    assert texts(generate(base, brief=BRIEFS[:1], **settings)) == together[:1]
+    pieces = stream(base, brief=BRIEFS[0], **settings)
     assert "".join(pieces).rstrip() == together[0]
-    once = texts(generate(embedded, brief=BRIEFS, guidance=1, **settings))
+    once = texts(generate(base, brief=BRIEFS, guidance=1, **settings))
     same = [a == b for a, b in zip(together, once, strict=True)]
     assert same[1] and sum(same) < 3  # what has no brief is not guided
 
 
-def test_more_of_the_brief_is_in_a_guided_text(embedded: Checkpoint) -> None:
-    """The base that ships, on briefs that it has not seen: words of the brief, its name apart, in a text's first quarter."""
-    briefs = [brief for brief, _ in read_vignettes(TEST_VIGNETTES)][:24]
+UNSEEN = [brief for brief, _ in read_vignettes(ROOT / "tests" / "vignettes")]
+
+
+def test_a_guided_text_owes_more_to_its_brief(base: Checkpoint) -> None:
+    """By the model's own account: how much likelier the brief makes a text than it is without one."""
+
+    def owed(guidance: float) -> float:
+        drawn = texts(generate(base, brief=UNSEEN[:12], guidance=guidance, batch_size=12, max_new_tokens=60))
+        briefed, bare = (perplexity(drawn, base, briefs=briefs) for briefs in (UNSEEN[:12], [Brief()] * 12))
+        return float(bare["nll"] - briefed["nll"])
+
+    assert owed(2.0) > 1.3 * owed(1.0) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("real_base")
+def test_more_of_the_brief_is_in_a_guided_text() -> None:
+    """The base of this project, on briefs that it has not seen: words of the brief, its name apart, in a text's beginning."""
+    briefs = UNSEEN[:16]
 
     def said(guidance: float) -> int:
-        samples = generate(embedded, brief=briefs, guidance=guidance, batch_size=24, max_new_tokens=120)
+        samples = generate("stories", brief=briefs, guidance=guidance, batch_size=16, max_new_tokens=70)
         asked = [(b.occupation, b.place, b.meets, *b.keywords) for b in briefs]
         wanted = [set(re.findall(r"\w{4,}", " ".join(filter(None, fields)).casefold())) for fields in asked]
         found = [set(re.findall(r"\w+", sample.text.casefold())) for sample in samples]
         return sum(len(own & of) for own, of in zip(wanted, found, strict=True))
 
-    assert said(2.0) > said(1.0) + 6
+    assert said(2.0) > said(1.0)
 
 
-def test_a_greedy_draw_is_guided_too_and_by_default(embedded: Checkpoint) -> None:
+def test_a_greedy_draw_is_guided_too_and_by_default(base: Checkpoint) -> None:
     settings = {"brief": BRIEFS[0], "temperature": 0, "max_new_tokens": 25}
     (default,), (twice,), (once,) = (
-        generate(embedded, seed=seed, guidance=g, **settings) for seed, g in ((1, None), (2, 2), (3, 1))
+        generate(base, seed=seed, guidance=g, **settings) for seed, g in ((1, None), (2, 2), (3, 1))
     )
     assert default.text == twice.text != once.text
 
@@ -112,10 +126,10 @@ def test_a_run_says_how_much_and_its_model_does_so_alone(tiny: Callable[..., Tra
 
 
 @pytest.mark.slow
-def test_whole_guided_texts_are_guarded_and_the_same_in_batches_of_any_size(embedded: Checkpoint) -> None:
+def test_whole_guided_texts_are_guarded_and_the_same_in_batches_of_any_size(base: Checkpoint) -> None:
     """Until they end, so that rows leave: of each text both."""
     originals = [original.text for original in load_originals(SEEDS)]
     settings = {"n": 12, "seed": 2, "originals": originals, "guard": 2, "max_new_tokens": 700}
-    together = generate(embedded, batch_size=12, **settings)
+    together = generate(base, batch_size=12, **settings)
     assert len({sample.tokens for sample in together}) > 6 and all(s.scores["refused_runs"] for s in together)
-    assert generate(embedded, batch_size=5, **settings) == together
+    assert generate(base, batch_size=5, **settings) == together

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from data.bases import EMBEDDED
+from data.bases import resolve
 from data.brief import Brief
 from data.dataset import encode, special_ids
 from data.originals import load_originals
@@ -101,10 +101,10 @@ def test_the_end_is_told_apart_and_costs_the_text_nothing() -> None:
     assert second["end_nll"] == pytest.approx(-math.log(0.001), rel=1e-4)
 
 
-def test_an_original_under_the_embedded_base_as_plain_transformers_have_it() -> None:
+def test_an_original_under_the_base_as_plain_transformers_have_it() -> None:
     text = load_originals(SEEDS)[0].text
-    model = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32).eval()
-    checkpoint = load("embedded", dtype="float32", device="cpu")
+    model = AutoModelForCausalLM.from_pretrained(resolve("stories").path, dtype=torch.float32).eval()
+    checkpoint = load("stories", dtype="float32", device="cpu")
     ids = [0, *checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"], 0]
     assert len(ids) < checkpoint.context
     with torch.inference_mode():
@@ -116,7 +116,7 @@ def test_an_original_under_the_embedded_base_as_plain_transformers_have_it() -> 
     assert found["bits_per_byte"] == pytest.approx(
         float(nats[:-1].sum()) / math.log(2) / len(text.encode()), rel=1e-5
     )
-    assert 0.5 < found["bits_per_byte"] < 1.5
+    assert found["perplexity"] < len(checkpoint.tokenizer) / 4  # it has learnt something
 
 
 # Windows
@@ -169,14 +169,15 @@ def test_memory_for_logits_is_bounded_and_changes_no_figure(
 ) -> None:
     whole = perplexity(TEXTS, tiny)
     seen: list[tuple[int, ...]] = []
+    most = 40 * len(tiny.tokenizer)
     hook = tiny.model.register_forward_hook(lambda module, given, out: seen.append(tuple(out.logits.shape)))
-    monkeypatch.setattr(likelihood, "LOGITS_AT_ONCE", 40 * 6144)
+    monkeypatch.setattr(likelihood, "LOGITS_AT_ONCE", most)
     try:
         assert perplexity(TEXTS, tiny)["nll"] == pytest.approx(whole["nll"], rel=1e-5)
     finally:
         hook.remove()
     assert len(seen) > 1
-    assert all(rows == 1 or rows * tokens * size <= 40 * 6144 for rows, tokens, size in seen)
+    assert all(rows == 1 or rows * tokens * size <= most for rows, tokens, size in seen)
 
 
 def test_the_corpus_figures_are_weighted_by_tokens_and_bytes() -> None:
@@ -252,7 +253,7 @@ def test_one_string_is_not_a_list(tiny: Checkpoint) -> None:
 
 
 def test_behind_a_brief_the_text_is_conditioned_on_it_and_the_brief_costs_nothing() -> None:
-    base = load("embedded", dtype="float32")
+    base = load("stories", dtype="float32")
     text, brief = load_originals(SEEDS)[0].text, Brief(name="Amélie Kaczmarek", place="a café")
     found = perplexity([text, text], base, briefs=[brief, Brief()])
     opening, end = special_ids(base.tokenizer)

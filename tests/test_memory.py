@@ -45,7 +45,7 @@ def greedy(model: Checkpoint, ids: list[int], n: int) -> list[int]:
 
 
 def test_it_is_what_greedy_generation_gives_back() -> None:
-    base = load("embedded", dtype="float32")
+    base = load("stories", dtype="float32")
     originals = [original.text for original in load_originals(SEEDS)]
     beginning = encode(originals[0], base.tokenizer)[:PROBED]
     own = base.tokenizer.decode([*beginning, *greedy(base, beginning, PROBED)])

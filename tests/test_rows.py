@@ -19,24 +19,24 @@ def test_prompts_are_padded_to_few_widths_and_batches_hold_one_of_them() -> None
 
 
 def test_a_row_is_the_same_when_those_beside_it_have_left(monkeypatch) -> None:
-    """With the model that ships; its comma is made the end, so that rows end soon and at many different times."""
-    embedded = load("embedded", dtype="float32", device="cpu")
-    comma = encode(",", embedded.tokenizer)[0]
+    """With the trained model; its comma is made the end, so that rows end soon and at many different times."""
+    base = load("stories", dtype="float32", device="cpu")
+    comma = encode(",", base.tokenizer)[0]
     names = [f"Ida Voss {i}" for i in range(16)]
-    prompts = [[0, *encode(Brief(name=name).header(), embedded.tokenizer)] for name in names]
+    prompts = [[0, *encode(Brief(name=name).header(), base.tokenizer)] for name in names]
     sizes = []
-    real = embedded.model.generate
+    real = base.model.generate
 
     def generate(**options):
         sizes.append(len(options["input_ids"]))
         return real(**options)
 
-    monkeypatch.setattr(embedded.model, "generate", generate)
+    monkeypatch.setattr(base.model, "generate", generate)
     decoding = Decoding(temperature=1.0, top_p=1.0, min_p=0.0)
 
     def drawn(some: list[int]) -> list[list[int]]:
         rows = continuations(
-            embedded.model, [prompts[i] for i in some], 64, 40, comma, decoding.noise(3, some)
+            base.model, [prompts[i] for i in some], 64, 40, comma, decoding.noise(3, some)
         )
         return [row[: row.index(comma) + 1] if comma in row else row for row in rows]
 

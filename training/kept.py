@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 from transformers import PreTrainedModel
 
 from data import atomic
+from data.adapted import ADAPTER_FILES
 from data.bases import Base
 from inference.checkpoints import load_weights
+from training.adapters import with_adapter
 from training.choosing import Curve
 
 T = TypeVar("T")
@@ -75,7 +77,7 @@ class Kept:
     def model(self, folder: Path, instead: str = "they are tuned again") -> bool:
         """Whether the model in ``folder`` was finished, and its weights are what they were."""
         expected = self._weights.get(self._name(folder))
-        if expected is None or not (folder / "config.json").exists():
+        if expected is None or not any((folder / name).exists() for name in ("config.json", ADAPTER_FILES[0])):
             return False
         if difference := Base("", folder).mismatch(expected):
             self.say(f"the weights in {self._name(folder)} are damaged, {difference}: {instead}")
@@ -86,11 +88,13 @@ class Kept:
         weights = {**self._weights, self._name(folder): Base("", folder).sha256()}
         atomic.write_json(self.work / _WEIGHTS, weights)
 
-    def weights_at(self, index: int, step: int) -> PreTrainedModel | None:
-        """A fold's weights after ``step`` updates, if they were kept and are whole."""
+    def weights_at(self, base: Base, index: int, step: int) -> PreTrainedModel | None:
+        """A fold's weights after ``step`` updates, if they were kept and are whole; of adapters, merged into ``base``."""
         snapshot = self.snapshot(index, step)
         if not self.model(snapshot, "the fold is tuned again up to there"):
             return None
+        if (snapshot / ADAPTER_FILES[0]).exists():
+            return with_adapter(load_weights(base), snapshot)
         return load_weights(Base(snapshot.name, snapshot))
 
     def worth_resuming(self, horizon: int) -> bool:

@@ -1,6 +1,6 @@
 """Settings as a dataclass read from YAML: unknown keys with the nearest known one, types and ranges, all in one error.
 
-Knows no setting by name; `training.config` and `training.pretrain.config` do.
+Knows no setting by name; `training.config` and `training.base.config` do.
 """
 
 import difflib

@@ -6,10 +6,12 @@ What is kept is numbers: n-grams of masked text, weights, and vectors of some ex
 judge: `make scorer-bench` does, on other authors.
 """
 
+import json
+import lzma
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,7 @@ from data import atomic
 from inference.families import FAMILIES, FOLDER, Projection, counted, shares, standardised, vectorizer
 from inference.imposters import log_odds, votes_in
 from inference.stylometry import features
-from training.pretrain.clean import clean
-from training.pretrain.corpus import read_rows
+from training.clean import clean
 
 SIZES = {"char": 2000, "masked": 800, "function": 250}
 """N-grams of each family: the most frequent ones."""
@@ -61,6 +62,17 @@ def fit_style(corpus: Path, out: Path = FOLDER, seed: int = 0) -> dict[str, floa
     spaces = {family: _learn(raw[family], authors, seed) for family in FAMILIES}
     _write(out, vocabulary, spaces, figures)
     return figures
+
+
+def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a corpus, a folder of .jsonl.xz, file by file; ValueError where there is none."""
+    files = sorted(folder.glob("*.jsonl.xz"))
+    if not files:
+        raise ValueError(f"no .jsonl.xz file in {folder}: name the folder of the corpus with --corpus")
+    for file in files:
+        with lzma.open(file, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                yield json.loads(line)
 
 
 def read_excerpts(corpus: Path, seed: int = 0) -> list[Excerpt]:

@@ -28,19 +28,19 @@ from data.adapted import merge
 from data.bases import Base, resolve
 from data.dataset import IGNORE, encode
 from data.memory import check_memory
-from data.stories import read_stories, spread_over
+from data.stories import read_stories, spread_over, stories_for_testing
 from inference.checkpoints import best_device, best_dtype, load_weights
 from training import processes
 from training.base.config import BaseConfig
 from training.base.packed import pack
-from training.base.products import frozen_product, wide_products
+from training.products import frozen_product, wide_products
 from training.base.rows import Row, Rows, bits_per_byte
 from training.resumable import polite
 
 PASSES = 3
 """Passes over the stories without a single row after which a training is given up."""
 
-FREE = ("tokens", "minutes", "learning_rate", "save_minutes", "measure_minutes", "measured")
+FREE = ("tokens", "minutes", "learning_rate", "save_minutes", "measure_minutes", "measured", "test_source")
 """Settings that may change between two resumptions."""
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral")
@@ -109,7 +109,13 @@ class _Training(ExitStack):
             check_memory(base, 2 * processes.count() + tokens / 160, advice)
         self.tokenizer = base.tokenizer()
         stories = list(read_stories(Path(config.stories)))
-        self.tests = spread_over([story for story in stories if story.test and story.beats], config.measured)
+        tests = stories_for_testing(stories, config.test_source)
+        if config.test_source is not None and not tests:
+            raise ValueError(
+                f"test_source: there are no stories of {config.test_source} for testing with beats in {config.stories}; leave it out "
+                "to measure all that are for testing"
+            )
+        self.tests = spread_over(tests, config.measured)
         self.stamp = {key: value for key, value in config.to_dict().items() if key not in FREE}
         self.stamp |= {"base_sha256": base.sha256(), "stories_sha256": atomic.sha256(Path(config.stories))}
         taught = [story for story in stories if not story.test]
@@ -118,15 +124,16 @@ class _Training(ExitStack):
                 f"all {len(stories)} stories of {config.stories} are for testing; prepare some for training"
             )
         known = {story.source.partition("/")[0] for story in taught}
-        if unknown := sorted(set(config.sources) - known):
+        if unknown := sorted((set(config.sources) | set(config.bare) - {""}) - known):
             raise ValueError(
-                f"sources: there are no stories of {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+                f"sources, bare: there are no stories of {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             )
         self.rows = Rows(
             taught,
             self.tokenizer,
             config.forms,
             sources=config.sources,
+            bare=config.bare,
             renamed=config.renamed,
             context=config.context,
             seed=config.seed,
@@ -224,7 +231,7 @@ class _Training(ExitStack):
             left_out = 0 if row[0] else left_out + 1
             if row[0]:
                 found.append(row)
-            elif left_out > PASSES * len(self.rows.stories):
+            elif left_out > PASSES * len(self.rows.turns):
                 raise ValueError(
                     f"no row can be trained on: every story is left out by sources, or has more than {self.config.context} tokens. "
                     "Set other sources or a larger context"

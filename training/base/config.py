@@ -51,13 +51,17 @@ class BaseConfig:
     )
     """Share of the rows of each form; `training.base.rows` explains them."""
     sources: dict[str, float] = field(default_factory=dict)
-    """Share of the stories of a source that each pass has; all of a source that is not named."""
+    """How often each pass has the stories of a source: 0.25 is every fourth, 2 is all of them twice. Once where it is not named."""
+    bare: dict[str, float] = field(default_factory=lambda: {"": 0.12})
+    """Share of the rows of a source that have no brief; "" is for the sources that are not named."""
     renamed: float = 0.7
     """Share of the rows whose people get other names."""
     save_minutes: float = 5.0
     """Minutes between two checkpoints."""
     measure_minutes: float = 30.0
     """Minutes between two measurements on test stories."""
+    test_source: str | None = None
+    """Source whose test stories are measured, such as flowing; null: of all."""
     measured: int = 12
     """Test stories of a measurement."""
     seed: int = 0
@@ -103,7 +107,8 @@ _RULES: list[Rule] = [
         f"shares from 0 to 1 of {', '.join(FORMS)}, one of them above 0",
         lambda v: _shares(v) and set(v) <= set(FORMS) and any(v.values()),
     ),
-    ("sources", "shares from 0 to 1", _shares),
+    ("sources", "from 0 to 100 for each", lambda v: all(0 <= often <= 100 for often in v.values())),
+    ("bare", "shares from 0 to 1", _shares),
     ("save_minutes", "at least 0", lambda v: v >= 0),
     ("measure_minutes", "at least 0", lambda v: v >= 0),
     ("seed", "from 0 to 4294967295", lambda v: 0 <= v < 2**32),

@@ -16,7 +16,7 @@ from data.brief import Brief
 from data.dataset import IGNORE
 from data.draw import draw_briefs
 from data.originals import load_originals
-from data.stories import Story, read_stories, spread_over
+from data.stories import Story, read_stories, spread_over, stories_for_testing
 from inference.adherence import adherence
 from inference.checkpoints import Checkpoint, load
 from inference.decoding import Decoding
@@ -64,10 +64,10 @@ def evaluate(
     if briefs < 1:
         raise ValueError(f"--briefs must be at least 1, found {briefs}")
     checkpoint = load(source)
-    tests = [story for story in read_stories(Path(config.stories)) if story.test and story.beats]
+    tests = stories_for_testing(read_stories(Path(config.stories)), config.test_source)
     if not tests:
         raise ValueError(
-            f"{config.stories} has no stories for testing with beats; name files for testing: "
+            f"{config.stories} has no stories{f' of {config.test_source}' if config.test_source else ''} for testing with beats; name files for testing: "
             "python -m training base prepare CONFIG FOLDER --test last"
         )
     told_of, texts = spread_over(tests, briefs), [original.text for original in load_originals(originals)]

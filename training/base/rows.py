@@ -27,9 +27,6 @@ FORMS = ("story", "planned", "told", "beat")
 """story: brief, then the text. planned: brief, then a plan, then each paragraph behind its beat. told: brief and plan, then the text
 alone. beat: a paragraph, then its beat."""
 
-BARE = 0.12
-"""Share of rows without any field of the brief."""
-
 ROUNDED = 10
 """Lengths are asked for in steps of so many words, as people do."""
 
@@ -38,7 +35,8 @@ class Rows:
     """The rows of ``stories`` without end: each pass has every story once, in a new order, with new names.
 
     stories: what is taught. tokenizer: of the base. forms: how much of each of `FORMS`; stories without beats are always "story".
-    sources: share of the stories of a source ("flowing", the part before "/") that a pass has; all of one that is not named.
+    sources: how often a pass has the stories of a source ("flowing", the part before "/"): 0.25 is every fourth, 2 is all of them
+    twice. Once where it is not named. bare: share of the rows of a source without any field of the brief; "" is for all others.
     renamed: share of the rows whose people get other names. context: tokens of a row at most; a longer one is left out.
     seed: of everything that is drawn.
     """
@@ -50,38 +48,50 @@ class Rows:
         forms: Mapping[str, float],
         *,
         sources: Mapping[str, float] | None = None,
+        bare: Mapping[str, float] | None = None,
         renamed: float = 0.7,
         context: int = 1280,
         seed: int = 0,
     ) -> None:
         self.stories, self.tokenizer, self.forms, self.sources = stories, tokenizer, forms, sources or {}
+        self.bare = bare or {}
         self.renamed, self.context, self.seed = renamed, context, seed
+        self.turns = [
+            (story, turn) for story in stories for turn in range(max(1, math.ceil(self._often(story))))
+        ]
 
     def after(self, count: int) -> Iterator[Row]:
         """Yield the rows that come after the first ``count``. A story that a pass leaves out has an empty row."""
         order: list[int] = []
         while True:
-            number, at = divmod(count, len(self.stories))
+            number, at = divmod(count, len(self.turns))
             if not order or at == 0:
-                order = list(range(len(self.stories)))
+                order = list(range(len(self.turns)))
                 random.Random(f"{self.seed}:order:{number}").shuffle(order)
-            row = self.row(self.stories[order[at]], number)
+            row = self.row(self.turns[order[at]][0], number, self.turns[order[at]][1])
             count += 1
             yield row if len(row[0]) <= self.context else ([], [])
 
-    def row(self, story: Story, number: int) -> Row:
-        """The row of ``story`` in pass ``number``."""
-        rng = random.Random(f"{self.seed}:{number}:{story.text}")
-        if rng.random() >= self.sources.get(story.source.partition("/")[0], 1.0):
+    def row(self, story: Story, number: int, turn: int = 0) -> Row:
+        """The row of ``story`` in pass ``number``; ``turn`` counts the times that it comes there."""
+        rng = random.Random(f"{self.seed}:{number}:{story.text}" + (f":{turn}" if turn else ""))
+        if rng.random() >= self._often(story) - turn:
             return [], []
         forms = [form for form in FORMS if self.forms.get(form)]
         form = rng.choices(forms, [self.forms[form] for form in forms])[0] if story.beats else "story"
         if rng.random() < self.renamed:
             story = with_other_names(story, rng)
         brief = Brief()
-        if rng.random() >= BARE:
+        if rng.random() >= self.bare.get(_source(story), self.bare.get("", 0.0)):
             brief = some_fields(asked(story), rng)
         return build_row(form, story, brief, self.tokenizer, rng)
+
+    def _often(self, story: Story) -> float:
+        return self.sources.get(_source(story), 1.0)
+
+
+def _source(story: Story) -> str:
+    return story.source.partition("/")[0]
 
 
 def asked(story: Story) -> Brief:

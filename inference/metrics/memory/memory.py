@@ -10,12 +10,12 @@ from inference.memory import recalled
 from inference.metrics import face
 
 _CITATION = "Carlini et al. 2023, Quantifying memorization across neural language models."
-_INPUTS = """predictions: list of str, the texts that may be known by heart. model: run directory, model folder, "embedded" or hub id.
+_INPUTS = """predictions: list of str, the texts that may be known by heart. model: run directory, model folder, "stories" or hub id.
 
 Returns recalled (the most) and recalled_tokens (a list)."""
 
 
 class Memory(face.Face):
-    def _compute(self, predictions: list[str], model: Any = "embedded", **kwargs: Any) -> dict[str, Any]:
+    def _compute(self, predictions: list[str], model: Any = "stories", **kwargs: Any) -> dict[str, Any]:
         found = recalled(predictions, load(model, dtype="float32"))
         return {"recalled": max(found), "recalled_tokens": found}

@@ -1,7 +1,7 @@
 """Cleans one text of a story corpus, and says what is none of our stories.
 
 Removes what language models and web pages put around a story: markdown, headings, remarks to the reader. Rules only, one text
-at a time: duplicates, names and the choice among sources are `training.pretrain.corpus`'s.
+at a time. Finds no duplicates; does not choose among sources.
 """
 
 import re
@@ -110,13 +110,3 @@ def _unfit(text: str, paragraphs: list[str]) -> str | None:
     if len({p for p in paragraphs if len(p) > 40}) < 0.9 * sum(len(p) > 40 for p in paragraphs):
         return "repeats itself"
     return None
-
-
-def curl(text: str) -> str:
-    """Straight quotes and apostrophes made typographic, for the documents that keep them.
-
-    >>> curl('"It\\'s late," she said.')
-    '“It’s late,” she said.'
-    """
-    text = re.sub(r"(?<![\w.,!?;:…'\"—–-])\"|(?<=[—–-])\"(?=\w)", "“", text).replace('"', "”")
-    return re.sub(r"(?<![\w.,!?;:…”—–-])'(?=\w)|(?<=“)'", "‘", text).replace("'", "’")

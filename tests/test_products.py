@@ -11,8 +11,8 @@ from peft.tuners.lora import Linear
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from training.base import products
-from training.base.products import frozen_product, numpy_products, wide_products
+from training import products
+from training.products import frozen_product, numpy_products, wide_products
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft 0.21
 

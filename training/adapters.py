@@ -1,0 +1,48 @@
+"""LoRA adapters (Hu et al. 2021, arXiv 2106.09685) of a tuning: put on a model, and merged again from a folder. Does not train."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from training.config import TrainConfig
+
+
+def with_new_adapter(model: PreTrainedModel, config: TrainConfig) -> Any:
+    """``model`` with a fresh adapter on every linear layer, as peft wraps it; the adapter alone is trained."""
+    from peft import LoraConfig, get_peft_model
+
+    adapters = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # peft multiplies by it; a float is as good
+        lora_dropout=config.lora_dropout,
+        target_modules="all-linear",
+    )
+    if config.gradient_checkpointing:
+        model.enable_input_require_grads()  # else nothing upstream of the first adapter asks for a gradient
+    with _without_needless_warnings():
+        return get_peft_model(model, adapters)
+
+
+def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """``model`` with the adapter that peft saved in ``folder`` merged in: the very weights of the tuning that it is of."""
+    from peft import PeftModel
+
+    with _without_needless_warnings():
+        adapted: Any = PeftModel.from_pretrained(model, str(folder))
+    merged: PreTrainedModel = adapted.merge_and_unload()
+    return merged
+
+
+@contextmanager
+def _without_needless_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # GPT-2's Conv1D layers: peft says that it sets fan_in_fan_out itself, which is what is wanted.
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")
+        # peft 0.21 asks for an attribute that transformers 5.23 calls by another name.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        yield
