@@ -24,7 +24,7 @@ from data.packaged import SMOLLM2, Packaged, first_whole, origins, packaged_fold
 STORIES = Path(__file__).parent / "base_models" / "stories"
 """The folder of the adapter. Its only mention."""
 
-STORIES_SHA256 = "cbb518854bb46c7e3d41c6e5aa3f85c1100175cc846d505fefea7a5b4a1c992d"
+STORIES_SHA256 = "2fbf5a602794e2020a7075c207d809dee5a3724493991200e80449b5d78e249e"
 """Of the adapter's weights."""
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")

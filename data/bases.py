@@ -94,7 +94,11 @@ def resolve(base: str | Path, revision: str | None = None) -> Base:
     Hugging Face cache. Raises ValueError when the files can't be had.
     """
     if base in (DEFAULT, "embedded", "tiny"):
-        return Base("tiny" if base == "tiny" else DEFAULT, adapted_folder(sha256=STORIES_SHA256), untrained=base == "tiny")
+        return Base(
+            "tiny" if base == "tiny" else DEFAULT,
+            adapted_folder(sha256=STORIES_SHA256),
+            untrained=base == "tiny",
+        )
     if base == "smollm2":
         return Base("smollm2", packaged_folder())
     folder = Path(os.path.expanduser(base))  # Path's own raises for ~nobody

@@ -104,7 +104,7 @@ class Run:
         if stated["sha256"] == OLD_BASE_SHA256:
             raise ValueError(
                 f"{self.path} was trained on a base of 12 million weights that is no longer part of this project. Its own model "
-                f"still writes: python -m inference generate {self.path}. For samples of the base or a report {AGAIN}, "
+                f"still writes, one draw a text: python -m inference generate {self.path}. For samples of the base or a report {AGAIN}, "
                 "which takes the base stories."
             )
         base = resolve(stated["id"], stated["revision"])

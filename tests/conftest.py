@@ -33,7 +33,9 @@ from tests import small_base  # noqa: E402
 
 # pytest-xdist's workers are started by a process in which this file has been at work.
 USERS_CACHE = os.environ.setdefault("FLANEUR_TESTS_USERS_CACHE", os.environ.get("XDG_CACHE_HOME", ""))
-SMALL_BASE = small_base.install()  # what resolves "stories" gets a small model, in processes that a test starts too
+SMALL_BASE = (
+    small_base.install()
+)  # what resolves "stories" gets a small model, in processes that a test starts too
 
 # The same examples every time: a test that fails for one user fails for all.
 settings.register_profile("same", derandomize=True)

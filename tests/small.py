@@ -43,7 +43,7 @@ def few_words_settings(texts: Path, output_dir: Path) -> dict[str, Any]:
         "output_dir": str(output_dir),
         "dtype": "float32",
         "warmup_steps": 0,
-        "learning_rate": 3e-3,
+        "learning_rate": 1.5e-3,
         "briefs": 0.0,
     }
 

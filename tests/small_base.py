@@ -41,7 +41,9 @@ def install() -> Path:
     home = MADE / f"small-base-{digest}"
     os.environ["XDG_CACHE_HOME"] = str(home)
     stamp = key_of(STORIES / file for file in ADAPTER_FILES)
-    return make(cache_folder() / f"stories-{SMOLLM2.sha256[:8]}-{stamp}", lambda _, into: _train(into), room=0)
+    return make(
+        cache_folder() / f"stories-{SMOLLM2.sha256[:8]}-{stamp}", lambda _, into: _train(into), room=0
+    )
 
 
 def _train(folder: Path) -> None:

@@ -26,7 +26,13 @@ TEXTS = [path.read_text("utf-8").strip() for path in sorted(NOIR.glob("*.txt"))]
 
 
 def plan(**settings: Any) -> Plan:
-    defaults = {"dtype": "float32", "lora_rank": 4, "learning_rate": 1e-2, "eval_every": 1, "context": CONTEXT}
+    defaults = {
+        "dtype": "float32",
+        "lora_rank": 4,
+        "learning_rate": 1e-2,
+        "eval_every": 1,
+        "context": CONTEXT,
+    }
     originals = [Original(str(i), text) for i, text in enumerate(TEXTS)]
     return Plan(originals, TOKENIZER, CONTEXT, load_config("configs/tiny.yaml", {**defaults, **settings}))
 
@@ -41,7 +47,9 @@ def test_an_adapter_kept_on_the_way_gives_the_weights_of_a_tuning_that_ends_ther
 
     settings = {"interpolation": interpolation}
     finetune(BASE, plan(**settings), 3, look=keep)
-    assert not (tmp_path / "2" / "model.safetensors").exists()  # a hundredth of the weights, and no copy of them
+    assert not (
+        tmp_path / "2" / "model.safetensors"
+    ).exists()  # a hundredth of the weights, and no copy of them
     kept = with_adapter(load_weights(BASE), tmp_path / "2").state_dict()
     ended = finetune(BASE, plan(**settings), 2).state_dict()
     assert list(kept) == list(ended)

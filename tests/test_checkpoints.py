@@ -159,8 +159,9 @@ def test_a_run_made_on_the_old_base_still_writes_and_says_what_it_can_not(
     assert inference_main(["generate", str(copy), "--seed", "1", "--max-new-tokens", "8"]) == 0
     capsys.readouterr()
     said = (
-        f"{copy} was trained on a base of 12 million weights that is no longer part of this project. Its own model still writes: "
-        f"python -m inference generate {copy}. For samples of the base or a report train the run again with --overwrite, "
+        f"{copy} was trained on a base of 12 million weights that is no longer part of this project. Its own model "
+        f"still writes, one draw a text: python -m inference generate {copy}. For samples of the base or a report "
+        "train the run again with --overwrite, "
         "which takes the base stories."
     )
     with pytest.raises(ValueError) as caught:

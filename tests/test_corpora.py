@@ -20,6 +20,10 @@ from training import TrainConfig, train
 PARIS = re.compile(r"\bparis|caf[eé]|montmartre|seine|boulevard|marais|latin quarter|saint-", re.IGNORECASE)
 
 
+OWN_BASE = "The base of this project was taught on short fiction"
+"""What a report says of it."""
+
+
 def rows(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "samples.jsonl").read_text("utf-8").split("\n") if line]
 
@@ -76,6 +80,7 @@ def test_nothing_that_is_asked_of_the_noir_model_is_parisian(tiny_run: Path) -> 
         for brief in draw_briefs([o.text for o in load_originals(NOIR)], 20, seed):
             assert not PARIS.search(brief.header()), brief
     report = (tiny_run / "report.html").read_text("utf-8")
+    assert OWN_BASE not in report  # the tiny base was taught nothing
     bare = re.sub(r'<div class="text">.*?</div>', "", report, flags=re.DOTALL)
     assert "text" in bare
     assert not PARIS.search(re.sub(r"<svg.*?</svg>", "", bare, flags=re.DOTALL))
@@ -116,11 +121,12 @@ def test_verse_keeps_its_lines_the_whole_way(tiny: Callable[..., TrainConfig]) -
 @pytest.mark.slow
 @pytest.mark.parametrize("corpus", [NOIR, VERSE, PLAYS], ids=lambda path: path.name)
 def test_make_run_does_it_for_anybodys_texts(corpus: Path, tmp_path: Path) -> None:
-    """The command of the README, with the embedded base; few updates and samples, since it is the way that is tested."""
+    """The command of the README, with the default base; few updates and samples, since it is the way that is tested."""
     if not (ROOT / ".venv" / ".installed").exists():
         pytest.skip("the environment that make uses is not there")
     settings = {
         "output_dir": tmp_path,
+        "context": 1024,  # of the small base
         "max_steps": 2,
         "samples": 2,
         "samples_per_fold": 0,
@@ -140,7 +146,8 @@ def test_make_run_does_it_for_anybodys_texts(corpus: Path, tmp_path: Path) -> No
     run = Run.open(tmp_path / f"my-{corpus.name}")
     assert run.originals == load_originals(corpus)
     assert f"report: {run.path / 'report.html'}" in done.stdout
-    assert (run.path / "report.html").exists()
+    assert run.base.id == "stories"
+    assert OWN_BASE in (run.path / "report.html").read_text("utf-8")
     drawn = rows(run.path)
     assert {row["set"] for row in drawn} == {"final", "chosen", "base", "control"}
     assert not any(PARIS.search(" ".join(map(str, row["brief"].values()))) for row in drawn)

@@ -1,7 +1,6 @@
 """What is found in texts: the protagonist above all, and that no text whatever makes the detector fail."""
 
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings

@@ -35,9 +35,7 @@ def test_a_row_is_the_same_when_those_beside_it_have_left(monkeypatch) -> None:
     decoding = Decoding(temperature=1.0, top_p=1.0, min_p=0.0)
 
     def drawn(some: list[int]) -> list[list[int]]:
-        rows = continuations(
-            base.model, [prompts[i] for i in some], 64, 40, comma, decoding.noise(3, some)
-        )
+        rows = continuations(base.model, [prompts[i] for i in some], 64, 40, comma, decoding.noise(3, some))
         return [row[: row.index(comma) + 1] if comma in row else row for row in rows]
 
     together = drawn(list(range(16)))

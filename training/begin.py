@@ -67,7 +67,9 @@ def begin(config: TrainConfig, existing: str, report: bool, progress: bool) -> B
             "configs/accelerate/ddp.yaml, or set lora_rank: 0, interpolation: 1 and layer_decay: 1"
         )
     if hardware(config)[0] == "cpu":
-        check_memory(base, (ADAPTED if config.lora_rank else TUNED) + _texts_as_weights(config, originals, base))
+        check_memory(
+            base, (ADAPTED if config.lora_rank else TUNED) + _texts_as_weights(config, originals, base)
+        )
     return Begun(originals, base, _folder(target, stamp, existing, progress))
 
 

@@ -77,7 +77,9 @@ class Kept:
     def model(self, folder: Path, instead: str = "they are tuned again") -> bool:
         """Whether the model in ``folder`` was finished, and its weights are what they were."""
         expected = self._weights.get(self._name(folder))
-        if expected is None or not any((folder / name).exists() for name in ("config.json", ADAPTER_FILES[0])):
+        if expected is None or not any(
+            (folder / name).exists() for name in ("config.json", ADAPTER_FILES[0])
+        ):
             return False
         if difference := Base("", folder).mismatch(expected):
             self.say(f"the weights in {self._name(folder)} are damaged, {difference}: {instead}")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 REPLAYED = Path(__file__).parents[1] / "data" / "vignettes"
-"""What the base was trained on and is reminded of: other texts of the same form."""
+"""Texts of the same form that a tuning may see besides, so that the model keeps what it can do with a brief."""
 
 GOLDFISH_CONTEXT = 13
 """Tokens that decide whether the next one is learned (Hans et al. 2024, arXiv 2406.10209)."""

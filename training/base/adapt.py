@@ -33,8 +33,8 @@ from inference.checkpoints import best_device, best_dtype, load_weights
 from training import processes
 from training.base.config import BaseConfig
 from training.base.packed import pack
-from training.products import frozen_product, wide_products
 from training.base.rows import Row, Rows, bits_per_byte
+from training.products import frozen_product, wide_products
 from training.resumable import polite
 
 PASSES = 3

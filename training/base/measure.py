@@ -66,8 +66,9 @@ def evaluate(
     checkpoint = load(source)
     tests = stories_for_testing(read_stories(Path(config.stories)), config.test_source)
     if not tests:
+        kind = f" of {config.test_source}" if config.test_source else ""
         raise ValueError(
-            f"{config.stories} has no stories{f' of {config.test_source}' if config.test_source else ''} for testing with beats; name files for testing: "
+            f"{config.stories} has no stories{kind} for testing with beats; name files for testing: "
             "python -m training base prepare CONFIG FOLDER --test last"
         )
     told_of, texts = spread_over(tests, briefs), [original.text for original in load_originals(originals)]
