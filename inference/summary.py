@@ -202,7 +202,11 @@ def memorising(metrics: dict[str, Any], held_out: dict[str, Any]) -> str:
         if train < 0.85
         else "has memorised hardly anything"
     )
-    lowest = "" if held_out["minimum"] is None else f"; the held-out curve is lowest at {held_out['minimum']}"
+    lowest = (
+        ""
+        if held_out["minimum"] in (None, metrics["chosen_steps"])
+        else f"; the held-out curve is lowest at {held_out['minimum']}"
+    )
     return (
         f"At the steps used, a text that a fold was trained on costs {train:.0%} of what it cost the base, and the one "
         f"held out {unseen:.0%}: the model {words}. The final model takes {metrics['chosen_steps']} updates{lowest}."

@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,17 +142,31 @@ def tiny(tmp_path: Path, few_words: Path) -> "Callable[..., TrainConfig]":
     return make
 
 
-@pytest.fixture
-def real_base(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The base that users have, in place of the small one: its folder as set-up made it. For slow tests."""
-    from data.bases import resolve
+@pytest.fixture(scope="session")
+def users_base() -> Callable[[], AbstractContextManager[Path]]:
+    """As long as its context lasts, the base that users have stands in place of the small one. For fixtures of any scope."""
 
-    monkeypatch.setenv("XDG_CACHE_HOME", USERS_CACHE)  # an empty one is as good as none
-    monkeypatch.setenv("PIP_NO_INDEX", "1")  # what set-up did not fetch is not fetched here
-    try:
-        return resolve("stories").path
-    except ValueError as error:
-        pytest.skip(f"set-up did not fetch the base: {error}")
+    @contextmanager
+    def switched() -> Iterator[Path]:
+        from data.bases import resolve
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_CACHE_HOME", USERS_CACHE)  # an empty one is as good as none
+            patch.setenv("PIP_NO_INDEX", "1")  # what set-up did not fetch is not fetched here
+            try:
+                folder = resolve("stories").path
+            except ValueError as error:
+                pytest.skip(f"set-up did not fetch the base: {error}")
+            yield folder
+
+    return switched
+
+
+@pytest.fixture
+def real_base(users_base: Callable[[], AbstractContextManager[Path]]) -> Iterator[Path]:
+    """The base that users have, in place of the small one: its folder as set-up made it. For slow tests."""
+    with users_base() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

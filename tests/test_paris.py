@@ -1,17 +1,19 @@
-"""The default case on the base that ships, with few updates: slow, real, and honest about what came out."""
+"""The default case on the base of this project, with two of its texts and few updates: slow, real, and honest about what came out."""
 
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data.bases import EMBEDDED
 from inference import perplexity
 from inference.runs import Run
 from inference.summary import table
@@ -19,13 +21,28 @@ from tests.small import ROOT, SEEDS
 
 pytestmark = pytest.mark.slow
 
+TEXTS = sorted(SEEDS.glob("*.txt"))[:2]
+
+# What takes longest goes: half of the texts, most updates and samples, fold models, control and choice among candidates.
+FEW = {"max_steps": 2, "samples": 3, "samples_per_fold": 0, "samples_control": 0, "best_of": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def base(users_base: Callable[[], AbstractContextManager[Path]]) -> Iterator[Path]:
+    """The folder of the base that users have."""
+    with users_base() as folder:
+        yield folder
+
 
 @pytest.fixture(scope="module")
-def paris(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """configs/paris-cafe.yaml with a quarter of its updates, by the command that users type, on all cores."""
-    runs = tmp_path_factory.mktemp("runs")
+def paris(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """configs/paris-cafe.yaml by the command that users type, on all cores."""
+    runs, originals = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("originals")
+    for text in TEXTS:
+        shutil.copy(text, originals)
     command = [sys.executable, "-m", "training", "run", "configs/paris-cafe.yaml", "--report"]
-    command += ["--set", "max_steps=4", "--set", f"output_dir={runs}"]
+    for key, value in {**FEW, "originals": originals, "output_dir": runs}.items():
+        command += ["--set", f"{key}={value}"]
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     started = time.perf_counter()
     subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
@@ -43,33 +60,33 @@ def rows(run: Path, of: str) -> list[dict[str, Any]]:
     return [row for row in found if row["set"] == of]
 
 
-def test_the_mean_of_the_held_out_curves_at_the_chosen_steps_is_not_above_the_base(paris: Path) -> None:
+def test_the_held_out_curves_fall_and_their_lowest_point_is_chosen(paris: Path) -> None:
     folds = Run.open(paris).held_out
     at = [{point["step"]: point["held_out"] for point in fold["points"]} for fold in folds["folds"]]
-    assert len(at) == 4
-    assert sum(curve[folds["chosen_steps"]] for curve in at) <= sum(curve[0] for curve in at)
+    assert [sorted(curve) for curve in at] == [[0, 1, 2]] * 2
+    total = {step: sum(curve[step] for curve in at) for step in (0, 1, 2)}
+    assert folds["chosen_steps"] == min(total, key=lambda step: total[step]) > 0
 
 
 def test_tuning_moves_unseen_originals_by_percents_and_not_by_miracles(paris: Path) -> None:
-    """More than ten percent by three texts would be a leak."""
+    """One text, seen twice, makes another of the same hand cheaper; by more than a quarter it would be a leak."""
     held_out = metrics(paris)["held_out"]
-    assert 0.9 < held_out["bits_per_byte_tuned"] / held_out["bits_per_byte_base"] < 1.02
-    assert 0.5 < held_out["bits_per_byte_base"] < 1.4
+    assert 0.75 < held_out["bits_per_byte_tuned"] / held_out["bits_per_byte_base"] < 1
+    assert 0.5 < held_out["bits_per_byte_base"] < 1.1
 
 
-def test_the_base_of_the_folds_is_the_base_that_ships(paris: Path) -> None:
+def test_the_base_of_the_folds_is_the_base_of_this_project(paris: Path, base: Path) -> None:
     run = Run.open(paris)
-    assert run.base.path == EMBEDDED
+    assert run.base.path == base
     texts = [original.text for original in run.originals]
-    assert [len(text.split()) for text in texts] == [383, 410, 382, 366]
-    found = perplexity(texts, "embedded")
+    assert [len(text.split()) for text in texts] == [383, 410]
+    found = perplexity(texts, "stories")
     assert metrics(paris)["held_out"]["bits_per_byte_base"] == pytest.approx(found["bits_per_byte"], rel=1e-4)
 
 
-def test_every_sample_of_the_preset_is_there(paris: Path) -> None:
-    assert len(rows(paris, "final")) == len(rows(paris, "base")) == 8
-    assert [len(rows(paris, f"fold-{i}")) for i in range(4)] == [2] * 4
-    assert len({row["text"] for row in rows(paris, "final")}) == 8
+def test_every_sample_that_was_asked_for_is_there(paris: Path) -> None:
+    assert len(rows(paris, "final")) == len(rows(paris, "base")) == 3
+    assert len({row["text"] for row in rows(paris, "final")}) == 3
     assert all(row["brief"]["name"] for row in rows(paris, "final"))
 
 
@@ -107,5 +124,7 @@ def test_the_figures_are_finite_and_the_report_is_there(paris: Path) -> None:
     found = numbers(metrics(paris))
     assert len(found) > 50
     assert all(map(math.isfinite, found))
-    for name in ("report.html", "blind.html", "blind-key.json"):
-        assert (paris / name).stat().st_size > 100
+    for name in ("report.html", "blind.html"):
+        assert (paris / name).stat().st_size > 1000
+    key = json.loads((paris / "blind-key.json").read_text("utf-8"))
+    assert sorted(key.values()) == ["original"] * 2 + ["sample"] * 3

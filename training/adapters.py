@@ -1,5 +1,6 @@
 """LoRA adapters (Hu et al. 2021, arXiv 2106.09685) of a tuning: put on a model, and merged again from a folder. Does not train."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from data.bases import Base
+from data.model_cache import tensor_shapes
 from training.config import TrainConfig
 
 
@@ -28,12 +31,28 @@ def with_new_adapter(model: PreTrainedModel, config: TrainConfig) -> Any:
         return get_peft_model(model, adapters)
 
 
+def adapter_bytes(base: Base, rank: int) -> int:
+    """Size of an adapter on every linear layer of ``base`` in float32, from the shapes of its weights."""
+    matrices = [
+        shape
+        for name, shape in tensor_shapes(base.path).items()
+        if len(shape) == 2 and not re.search("embed|lm_head|wte|wpe", name)
+    ]
+    return sum(4 * rank * (rows + columns) for rows, columns in matrices)
+
+
 def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """``model`` with the adapter that peft saved in ``folder`` merged in: the very weights of the tuning that it is of."""
+    """``model`` with the adapter that peft saved in ``folder`` merged in: on a CPU, the very weights of the tuning that it is of.
+
+    Raises ValueError for a damaged adapter.
+    """
     from peft import PeftModel
 
-    with _without_needless_warnings():
-        adapted: Any = PeftModel.from_pretrained(model, str(folder))
+    try:
+        with _without_needless_warnings():
+            adapted: Any = PeftModel.from_pretrained(model, str(folder))
+    except Exception as error:
+        raise ValueError(f"the adapter in {folder} is damaged ({type(error).__name__}: {error})") from error
     merged: PreTrainedModel = adapted.merge_and_unload()
     return merged
 

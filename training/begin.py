@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from data import atomic
 from data.bases import Base, resolve
-from data.dataset import encode
+from data.dataset import encode, windows
 from data.memory import check_memory
 from data.originals import Original, load_originals
 from inference.runs import is_run
@@ -24,9 +24,9 @@ from training.config import TrainConfig
 from training.current import finished, run_folder
 from training.finetune import hardware
 
-TUNED, ADAPTED = 4.0, 1.5
+TUNED, ADAPTED = 4.0, 2.0
 """Memory that a tuning takes, in multiples of the weights: with all weights, which have gradients and two means each, and with an
-adapter."""
+adapter, whose sum with the frozen weights is kept for the way back (`training.products`)."""
 
 TOKENS_AS_WEIGHTS = 160
 """Tokens at once that take as much memory as the weights do in float32; twice as many in bfloat16. Measured with 135 million weights."""
@@ -67,17 +67,21 @@ def begin(config: TrainConfig, existing: str, report: bool, progress: bool) -> B
             "configs/accelerate/ddp.yaml, or set lora_rank: 0, interpolation: 1 and layer_decay: 1"
         )
     if hardware(config)[0] == "cpu":
-        check_memory(
-            base, (ADAPTED if config.lora_rank else TUNED) + _texts_as_weights(config, originals, base)
-        )
+        weights = (ADAPTED if config.lora_rank else TUNED) + (config.interpolation < 1)
+        check_memory(base, processes.count() * weights + _texts_as_weights(config, originals, base))
     return Begun(originals, base, _folder(target, stamp, existing, progress))
 
 
 def _texts_as_weights(config: TrainConfig, originals: Sequence[Original], base: Base) -> float:
     """Memory that the texts of a step take, in multiples of the weights."""
     tokenizer, context = base.tokenizer(), config.context or base.context()
-    lengths = sorted(min(len(encode(original.text, tokenizer)), context) for original in originals)
-    at_once = sum(lengths[-(config.micro_batch_size or config.batch_size) :])
+    lengths = sorted(
+        window.end - window.start
+        for original in originals
+        for window in windows(len(encode(original.text, tokenizer)) + 2, context)
+    )
+    rows = config.micro_batch_size or config.batch_size + config.replay
+    at_once = sum(lengths[-rows:])
     as_weights = at_once / TOKENS_AS_WEIGHTS / (CHECKPOINTED if config.gradient_checkpointing else 1)
     return as_weights / 2 if hardware(config)[1] == torch.bfloat16 else as_weights
 

@@ -15,6 +15,11 @@ def model_card(config: TrainConfig, record: dict[str, Any], held_out: dict[str, 
         f"| {o['name']} | {o['words']} | {o['licence']} | `{o['sha256'][:16]}` |" for o in record["originals"]
     )
     method = f"LoRA, rank {config.lora_rank}, merged" if config.lora_rank else "all weights"
+    guided = (
+        ""
+        if config.guidance == 1
+        else f" Flâneur lets the brief count {config.guidance:g} times, a plain pipeline once."
+    )
     revision = f" at {base['revision']}" if base["revision"] else ""
     return f"""---
 language: en
@@ -27,8 +32,7 @@ tags: [flaneur, style, fiction]
 
 A small language model tuned to write in the manner of {len(record["originals"])} short texts. It loads with plain
 transformers: `pipeline("text-generation", model="path/to/this/folder")`. A text begins after the opening token
-`tokenizer.bos_token or tokenizer.eos_token`, optionally a brief (`name: ...` lines, then `---`),
-which counts twice where Flâneur draws, and once in a plain pipeline.
+`tokenizer.bos_token or tokenizer.eos_token`, optionally a brief (`name: ...` lines, then `---`).{guided}
 
 ## Made from
 

@@ -31,6 +31,7 @@ from inference.likelihood import summarise, token_nll
 from inference.scale import ZERO_EVERY
 from inference.stylometry import contrast_texts
 from training import influence, processes, provenance, saved
+from training.adapters import adapter_bytes
 from training.begin import Begun, begin
 from training.choosing import Choice, Curve, Point, choose_steps
 from training.config import TrainConfig
@@ -237,15 +238,16 @@ class _Job:
 
     @property
     def _keeps_snapshots(self) -> bool:
-        """Whether every point's weights may lie on the disk until the steps are chosen: for small models only."""
-        small = bool(self.config.lora_rank) or self._snapshot_bytes <= SNAPSHOTS_AT_MOST
+        """Whether every point's weights may lie on the disk until the steps are chosen: adapters, or small models."""
+        small = self._snapshot_bytes <= SNAPSHOTS_AT_MOST
         return bool(self.config.samples_per_fold) and not processes.spread() and small
 
-    @property
+    @cached_property
     def _snapshot_bytes(self) -> int:
-        """What the folds' weights at all points of their curves take, where all weights are tuned."""
+        """What the folds' weights at all points of their curves take."""
         points = len(folds(self.originals, self.config.seed)) * len(looks(self.config, self.horizon))
-        return points * 2 * self.base.weight_bytes()  # float32 of bfloat16 files
+        rank = self.config.lora_rank
+        return points * (adapter_bytes(self.base, rank) if rank else 2 * self.base.weight_bytes())
 
     def _fold_steps(self, choice: Choice | None) -> Sequence[int]:
         if choice is None:
@@ -375,9 +377,12 @@ class _Job:
     def _say_if_scarce(self) -> None:
         """Tell of a disk that may not take what this run needs at its largest."""
         weights = 2 * self.base.weight_bytes()  # float32 of bfloat16 files
-        trained = 0 if self.config.lora_rank else 3 * weights  # with the optimizer's two moments
+        rank = self.config.lora_rank
+        trained = 3 * (
+            adapter_bytes(self.base, rank) if rank else weights
+        )  # with the optimizer's two moments
         models = len(folds(self.originals, self.config.seed)) + 2 if self.config.samples_per_fold else 2
-        snapshots = 0 if self.config.lora_rank or not self._keeps_snapshots else self._snapshot_bytes
+        snapshots = self._snapshot_bytes if self._keeps_snapshots else 0
         needed, free = models * weights + 3 * trained + snapshots, shutil.disk_usage(self.work).free
         if free < needed:
             self._warn(
@@ -388,7 +393,11 @@ class _Job:
         if choice is None:
             self._say(f"{steps} steps, not checked against a held-out text")
             return
-        self._say(f"{steps} steps; the held-out curve is lowest at {choice.steps}")
+        self._say(
+            f"{steps} steps; the held-out curve is lowest at {choice.steps}"
+            if steps != choice.steps
+            else f"{steps} steps, where the held-out curve is lowest"
+        )
         if self.config.steps is None and steps == 0:
             self._say("no amount of tuning made unseen originals more probable: the final model is the base")
         if self.config.steps is None and choice.open_ended:

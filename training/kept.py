@@ -96,7 +96,11 @@ class Kept:
         if not self.model(snapshot, "the fold is tuned again up to there"):
             return None
         if (snapshot / ADAPTER_FILES[0]).exists():
-            return with_adapter(load_weights(base), snapshot)
+            try:
+                return with_adapter(load_weights(base), snapshot)
+            except ValueError as error:
+                self.say(f"{error}: the fold is tuned again up to there")
+                return None
         return load_weights(Base(snapshot.name, snapshot))
 
     def worth_resuming(self, horizon: int) -> bool:

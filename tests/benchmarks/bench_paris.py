@@ -48,13 +48,13 @@ SEEDS = (0, 1, 2)
 BRIEFS, CANDIDATES = 64, 4
 PLAIN: dict[str, Any] = {
     "learning_rate": 5e-5, "warmup_steps": 0, "batch_size": 1, "max_steps": 24, "eval_every": 3, "refill_names": False,
-    "briefs": 0.0, "replay": 0, "dropout": 0.0, "interpolation": 1.0,
+    "briefs": 0.0, "replay": 0, "dropout": 0.0, "interpolation": 1.0, "lora_rank": 0,
 }  # fmt: skip
 
 
 def plain(texts: Sequence[str], seed: int, folder: Path) -> Any:
     """transformers' Trainer with its own defaults but for the batch: three epochs, one text an update."""
-    base, config = resolve("embedded"), load_config(CONFIG)
+    base, config = resolve("stories"), load_config(CONFIG)
     tokenizer = base.tokenizer()
     set_seed(seed)
     model = load_weights(base)
@@ -76,7 +76,7 @@ def plain(texts: Sequence[str], seed: int, folder: Path) -> Any:
 
 
 def held_out_bits(model: Any, text: str) -> float:
-    base = resolve("embedded")
+    base = resolve("stories")
     nll = token_nll([text], model, base.tokenizer(), base.context())
     return float(summarise([text], nll)["bits_per_byte"])
 
@@ -84,7 +84,7 @@ def held_out_bits(model: Any, text: str) -> float:
 @torch.inference_mode()
 def in_context(model: Any, before: str, text: str) -> float:
     """Bits per byte of ``text`` after as much of ``before`` as the context holds beside what of the text came already."""
-    base = resolve("embedded")
+    base = resolve("stories")
     tokenizer, context = base.tokenizer(), base.context()
     opening, end = special_ids(tokenizer)
     first, own = [opening, *encode(before, tokenizer), end], encode(text, tokenizer)
@@ -104,7 +104,7 @@ def test_paris(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ways: dict[str, dict[str, Any]] = {"ours": {}, "plain, steps by folds": PLAIN}
     variants = {f"{way}, seed {seed}": {**ways[way], "seed": seed} for way in ways for seed in SEEDS}
     found = ablate(config, [ROOT / "data" / "seeds"], variants)
-    base = load_weights(resolve("embedded")).eval()
+    base = load_weights(resolve("stories")).eval()
     floor = [held_out_bits(base, text) for text in texts]
     bits: dict[str, list[float]] = {}
     style: dict[str, list[float]] = {}
@@ -118,7 +118,7 @@ def test_paris(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             bits.setdefault(name, []).append(held_out_bits(model, text))
             folder = tmp_path / "model"
             model.save_pretrained(folder)
-            resolve("embedded").tokenizer().save_pretrained(folder)
+            resolve("stories").tokenizer().save_pretrained(folder)
             drawn = generate(folder, 1, draw_briefs(others, 4, seed), seed=seed, max_new_tokens=660)
             shutil.rmtree(folder)
             said = [sample.text for sample in drawn if sample.text]

@@ -1,4 +1,4 @@
-"""What each offline preset and the scoring of 100 texts cost: seconds and peak memory of one process, printed.
+"""What each preset and the scoring of 100 texts cost: seconds and peak memory of one process, printed.
 
 Compared within the run (a preset against the tiny one), never with numbers of another day or machine.
 """
@@ -78,8 +78,10 @@ def test_scoring_a_hundred_texts(tmp_path: Path, capsys: pytest.CaptureFixture[s
     seconds, memory = measured(["inference", "score", str(tmp_path), "--references", "data/seeds"])
     with capsys.disabled():
         print(f"\n100 texts scored in {seconds:.0f} s ({seconds / one:.1f} x one text), {memory:.1f} GiB")
-    assert memory < 2
-    assert seconds < 60  # on two cores with nothing else on them
+    assert memory < 3
+    assert (
+        seconds < 300
+    )  # on two cores with nothing else on them: most of it is the base, which reads 37,000 words
 
 
 def test_help_is_instant(capsys: pytest.CaptureFixture[str]) -> None:

@@ -242,7 +242,7 @@ def test_gaming(capsys: pytest.CaptureFixture[str]) -> None:
     below: dict[str, list[bool]] = defaultdict(list)
     verdicts: dict[str, list[TextScore]] = defaultdict(list)
     genuine = []
-    base = load("embedded", dtype="float32")
+    base = load("stories", dtype="float32")
     for author, texts in authors().items():
         rng = random.Random(author)
         references = [texts[i] for i in sorted(rng.sample(PROMPTS, 4))]
