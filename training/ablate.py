@@ -30,7 +30,7 @@ from training.choosing import Curve
 from training.config import TrainConfig, build_config
 from training.job import train
 
-PLAIN: dict[str, Any] = {"refill_names": False, "briefs": 0.0, "learning_rate": 1e-4}
+PLAIN: dict[str, Any] = {"lora_rank": 0, "refill_names": False, "briefs": 0.0, "learning_rate": 1e-4}
 """What the variants differ from: no help of any kind."""
 
 BOTH: dict[str, Any] = {**PLAIN, "refill_names": True, "briefs": 0.5}
@@ -48,8 +48,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "layer decay 0.8": {**PLAIN, "layer_decay": 0.8},
     "rate 3e-5": {**PLAIN, "learning_rate": 3e-5},
     "WiSE-FT 0.5": {**PLAIN, "interpolation": 0.5},
-    "LoRA 8": {**PLAIN, "lora_rank": 8, "learning_rate": 1e-3},
-    "LoRA 32": {**PLAIN, "lora_rank": 32, "learning_rate": 1e-3},
+    "LoRA 8": {**PLAIN, "lora_rank": 8, "lora_alpha": 16.0, "learning_rate": 1e-3},
+    "LoRA 32": {**PLAIN, "lora_rank": 32, "lora_alpha": 16.0, "learning_rate": 1e-3},
     "names and briefs": BOTH,
     "names, briefs, rate 3e-5": {**BOTH, "learning_rate": 3e-5},
     "names, briefs, replay 2": {**BOTH, "replay": 2},

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from data import atomic
 from data.bases import Base, resolve
 from data.dataset import encode, windows
-from data.memory import check_memory
+from data.memory import TOKENS_AS_WEIGHTS, check_memory
 from data.originals import Original, load_originals
 from inference.runs import is_run
 from training import processes, provenance
@@ -28,11 +28,8 @@ TUNED, ADAPTED = 4.0, 2.0
 """Memory that a tuning takes, in multiples of the weights: with all weights, which have gradients and two means each, and with an
 adapter, whose sum with the frozen weights is kept for the way back (`training.products`)."""
 
-TOKENS_AS_WEIGHTS = 160
-"""Tokens at once that take as much memory as the weights do in float32; twice as many in bfloat16. Measured with 135 million weights."""
-
 CHECKPOINTED = 5
-"""How many times more of them do with gradient checkpointing."""
+"""How many times more tokens take as much memory with gradient checkpointing; in bfloat16 twice as many do."""
 
 
 @dataclass(frozen=True)

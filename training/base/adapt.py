@@ -27,7 +27,7 @@ from data import atomic
 from data.adapted import merge
 from data.bases import Base, resolve
 from data.dataset import IGNORE, encode
-from data.memory import check_memory
+from data.memory import TOKENS_AS_WEIGHTS, check_memory
 from data.stories import read_stories, spread_over, stories_for_testing
 from inference.checkpoints import best_device, best_dtype, load_weights
 from training import processes
@@ -106,7 +106,7 @@ class _Training(ExitStack):
             # Measured: 9 GB for 135 million weights and 2,400 tokens a step.
             tokens = max(config.tokens_per_step, config.context)
             advice = "Set a smaller tokens_per_step and context, or choose a smaller base."
-            check_memory(base, 2 * processes.count() + tokens / 160, advice)
+            check_memory(base, 2 * processes.count() + tokens / TOKENS_AS_WEIGHTS, advice)
         self.tokenizer = base.tokenizer()
         stories = list(read_stories(Path(config.stories)))
         tests = stories_for_testing(stories, config.test_source)

@@ -53,7 +53,7 @@ class BaseConfig:
     sources: dict[str, float] = field(default_factory=dict)
     """How often each pass has the stories of a source: 0.25 is every fourth, 2 is all of them twice. Once where it is not named."""
     bare: dict[str, float] = field(default_factory=lambda: {"": 0.12})
-    """Share of the rows of a source that have no brief; "" is for the sources that are not named."""
+    """Share of the rows of a source that have no brief; "" is for the sources that are not named; 0 where it is left out."""
     renamed: float = 0.7
     """Share of the rows whose people get other names."""
     save_minutes: float = 5.0

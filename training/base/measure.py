@@ -70,6 +70,7 @@ def evaluate(
         raise ValueError(
             f"{config.stories} has no stories{kind} for testing with beats; name files for testing: "
             "python -m training base prepare CONFIG FOLDER --test last"
+            + (", or --set test_source=null" if kind else "")
         )
     told_of, texts = spread_over(tests, briefs), [original.text for original in load_originals(originals)]
     alike = draw_briefs(texts, briefs, SEED)

@@ -32,7 +32,7 @@ ROUNDED = 10
 
 
 class Rows:
-    """The rows of ``stories`` without end: each pass has every story once, in a new order, with new names.
+    """The rows of ``stories`` without end: each pass has every story as often as its source says, in a new order, with new names.
 
     stories: what is taught. tokenizer: of the base. forms: how much of each of `FORMS`; stories without beats are always "story".
     sources: how often a pass has the stories of a source ("flowing", the part before "/"): 0.25 is every fourth, 2 is all of them
