@@ -43,4 +43,6 @@ def test_what_the_base_makes_of_nonsense() -> None:
     assert all(0.4 < bits < 1.2 for bits in own)  # English prose under a model that knows English
     # Nonsense has no meaning, but its words are common and in order: shuffled words would cost twice as much.
     assert all(bits < 2 * max(own) for bits, _, _ in found)
-    assert mean(verdict for _, _, verdict in found) < 0.5
+    assert min(bits for bits, _, _ in found) > max(own)
+    # Fluency lets it pass and the verdict is high: neither judges sense (LAB.md, 2026-11-30).
+    assert mean(verdict for _, _, verdict in found) < 0.8
