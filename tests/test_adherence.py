@@ -6,6 +6,7 @@ from collections import defaultdict
 import pytest
 
 from data.brief import Brief, read_vignettes
+from data.stories import read_stories
 from inference.adherence import adherence
 from tests.small import ROOT
 
@@ -120,8 +121,11 @@ def test_vignettes_keep_to_their_own_briefs_and_not_to_anothers() -> None:
         pair for folder in ("tests/vignettes", "data/contrast") for pair in read_vignettes(ROOT / folder)
     ]
     own, others = defaultdict(list), defaultdict(list)
-    for brief, text in read_vignettes(ROOT / "data/vignettes"):
-        own["pronouns"] += [kept for key, kept in adherence(text, brief).items() if key == "pronouns"]
+    for story in read_stories(ROOT / "data/stories/stories.jsonl.xz"):
+        if story.test:
+            own["pronouns"] += [
+                kept for key, kept in adherence(story.text, story.brief).items() if key == "pronouns"
+            ]
     for i, (brief, text) in enumerate(known):
         for field, kept in adherence(text, brief).items():
             own[field].append(kept)

@@ -126,7 +126,6 @@ def test_make_run_does_it_for_anybodys_texts(corpus: Path, tmp_path: Path) -> No
         pytest.skip("the environment that make uses is not there")
     settings = {
         "output_dir": tmp_path,
-        "context": 1024,  # of the small base
         "max_steps": 2,
         "samples": 2,
         "samples_per_fold": 0,
@@ -185,9 +184,9 @@ def test_no_vignette_plays_two_roles_and_none_is_like_an_original() -> None:
             for file in sorted((ROOT / role).glob("*.txt"))
             for _, body in parse_vignettes(file.read_text("utf-8"))
         ]
-        for role in ("data/vignettes", "data/contrast", "tests/vignettes")
+        for role in ("data/contrast", "tests/vignettes")
     }
-    assert [len(bodies) for bodies in roles.values()] == [550, 110, 110]
+    assert [len(bodies) for bodies in roles.values()] == [110, 110]
     bodies = [body for group in roles.values() for body in group]
     assert len(set(bodies)) == len(bodies)
     originals = " ".join(f.read_text("utf-8") for f in sorted((ROOT / "data/seeds").glob("*.txt")))

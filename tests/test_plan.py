@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from data.bases import resolve
-from data.brief import Brief, read_vignettes
+from data.brief import Brief
 from data.dataset import IGNORE, special_ids
 from data.detect import people
 from data.originals import Original, ignored, load_originals
-from tests.small import NOIR, ROOT, SEEDS
+from data.stories import read_stories
+from tests.small import NOIR, SEEDS
 from training.config import build_config
-from training.plan import GOLDFISH_CONTEXT, Plan, goldfish, some_fields
+from training.plan import GOLDFISH_CONTEXT, REPLAYED, Plan, goldfish, some_fields
 
 TOKENIZER = resolve("tiny").tokenizer()
 OPENING, END = special_ids(TOKENIZER)
@@ -132,15 +133,24 @@ def test_a_brief_that_can_not_be_read_is_named(content: str, said: str, tmp_path
         load_originals(tmp_path)
 
 
-def test_vignettes_stand_beside_the_originals_none_twice_and_none_that_tests_or_contrast_have() -> None:
+def test_stories_for_training_stand_beside_the_originals_none_twice_and_some_with_their_beats() -> None:
     made = plan(replay=6)
     assert made.per_update == 10
     replayed = texts(made, 30, document=-1)
     assert len(replayed) == 180 and len(set(replayed)) == 180
-    others = {
-        text for folder in ("tests/vignettes", "data/contrast") for _, text in read_vignettes(ROOT / folder)
-    }
-    assert others and others.isdisjoint(replayed)
+    with_beats = [text for text in replayed if "\nbeats:\n" in text]
+    assert 50 < len(with_beats) < 130
+    assert all("\n---\n" in text for text in replayed)  # behind a brief, each of them
+    tests = [story.text for story in read_stories(REPLAYED) if story.test]
+    assert len(tests) > 300 and not [text for text in replayed if any(test[-120:] in text for test in tests)]
+
+
+def test_a_replayed_story_has_labels_for_what_the_base_was_taught_alone() -> None:
+    rows = [row for row in plan(replay=6).rows(5) if row["document"] == -1]
+    for row in rows:
+        learned = TOKENIZER.decode([label for label in row["labels"] if label != IGNORE])
+        assert row["labels"][-1] == END and "> " not in learned
+        assert ("beats:" in TOKENIZER.decode(row["input_ids"])) == learned.startswith("- ")
 
 
 def test_one_label_in_so_many_is_left_out_always_the_same_after_the_same_words() -> None:

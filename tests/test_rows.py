@@ -1,10 +1,11 @@
 """Rows of a batch: they leave it when they have ended, and none of the others notices."""
 
+import pytest
 import torch
 from transformers.cache_utils import DynamicLayer
 
 from data.brief import Brief
-from data.dataset import encode
+from data.dataset import encode, special_ids
 from inference.cache import CHUNK, ChunkedLayer
 from inference.checkpoints import load
 from inference.decoding import Decoding
@@ -44,6 +45,25 @@ def test_a_row_is_the_same_when_those_beside_it_have_left(monkeypatch) -> None:
     assert len({len(row) for row in together}) > 5
     alone = [drawn([i])[0] for i in range(16)]
     assert together == alone
+
+
+@pytest.mark.slow
+def test_the_base_of_set_up_draws_a_text_the_same_in_any_batch_by_several_threads(real_base) -> None:
+    base = load("stories", dtype="float32", device="cpu")
+    _, end = special_ids(base.tokenizer)
+    prompts = [[0, *encode(Brief(name=f"Ida Voss {i}").header(), base.tokenizer)] for i in range(9)]
+    decoding = Decoding(temperature=0.8, top_p=1.0, min_p=0.1)
+
+    def drawn(some: list[int]) -> list[list[int]]:
+        return continuations(base.model, [prompts[i] for i in some], 64, 48, end, decoding.noise(3, some))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        together = drawn(list(range(9)))
+        assert [drawn([0])[0], *drawn([3, 8])] == [together[0], together[3], together[8]]
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_rows_are_taken_out_of_a_cache_that_goes_on_growing() -> None:

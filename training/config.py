@@ -78,7 +78,7 @@ class TrainConfig:
     """Most blocks in memory at once; null takes all of an update. The result is the same, in less memory."""
 
     replay: int = 0
-    """Vignettes of data/vignettes/, behind their briefs, that an update sees besides."""
+    """Stories of data/stories/ that an update sees besides, so that the model keeps to its briefs; a third of an update is plenty."""
 
     briefs: float = 0.5
     """Share of the times that an original is shown behind a part of its brief (`data.detect`'s, or that beside the file), 0 to 1."""

@@ -79,11 +79,11 @@ def finetune(
     device, dtype = hardware(config)
     if steps == 0:
         return model
-    partly = _Partly(model, config.interpolation)
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable()  # what transformers calls it from 5.23 on
     if config.lora_rank:
         model = with_new_adapter(model, config)
+    partly = _Partly(model, config.interpolation)
     fast = fits(model, device, dtype)
     wide = config.lora_rank and device == "cpu" and dtype == torch.float32
     begun = checkpoints.newest() if checkpoints else None
@@ -283,16 +283,20 @@ class _Looker(TrainerCallback):
 class _Partly:
     """Weights a share of the way from the base's to the tuned ones; the tuning itself goes on from where it was."""
 
-    def __init__(self, base: PreTrainedModel, share: float) -> None:
+    def __init__(self, untuned: PreTrainedModel, share: float) -> None:
         self.share = share
-        self.base = {n: p.detach().clone() for n, p in base.named_parameters()} if share < 1 else {}
+        self.base = {
+            n: p.detach().clone()
+            for n, p in untuned.named_parameters()
+            if share < 1 and p.requires_grad and not _of_adapter(n)
+        }
 
     @contextmanager
     def at(self, model: PreTrainedModel) -> Iterator[None]:
         """Meanwhile ``model`` stands part of the way."""
         tuned = (
             {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
-            if self.base
+            if self.share < 1
             else {}
         )
         self.enter(model)
@@ -306,14 +310,18 @@ class _Partly:
 
     def enter(self, model: PreTrainedModel) -> None:
         """Put ``model`` there. Of adapters, whose base stays, the second factor is scaled."""
-        if not self.base:
+        if self.share == 1:
             return
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
                     parameter.mul_(self.share)
-                elif parameter.requires_grad and "lora_A" not in name:
+                elif parameter.requires_grad and not _of_adapter(name):
                     parameter.lerp_(self.base[name].to(parameter), 1 - self.share)
+
+
+def _of_adapter(name: str) -> bool:
+    return "lora_A" in name or "lora_B" in name
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 """What each update of a tuning sees: the originals in a new order every epoch, their names filled anew, now and then behind
-their brief, with vignettes beside them.
+their brief, with stories of the base's beside them.
 
 Everything derives from the random seed, the epoch and the document, so an interrupted tuning goes on with the very rows that it
 would have had. Knows no model; `training.finetune` trains what is planned here.
@@ -8,25 +8,31 @@ would have had. Knows no model; `training.finetune` trains what is planned here.
 import hashlib
 import math
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.brief import Brief, read_vignettes
+from data.brief import Brief
 from data.dataset import IGNORE, Block, blocks, special_ids, to_dataset
 from data.detect import detect_brief, people
 from data.originals import Original
 from data.slots import Slot, fill, find_names, find_scene, find_slots, rename
+from data.stories import Story, read_stories
 from training import processes
+from training.base.rows import Rows
 from training.config import TrainConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-REPLAYED = Path(__file__).parents[1] / "data" / "vignettes"
-"""Texts of the same form that a tuning may see besides, so that the model keeps what it can do with a brief."""
+REPLAYED = Path(__file__).parents[1] / "data" / "stories" / "stories.jsonl.xz"
+"""Stories that a tuning may see besides, so that the model keeps what it can do with a brief and with beats."""
+
+REPLAYED_FORMS = {"story": 0.5, "planned": 0.5}
+"""How often a story is replayed behind its brief alone, and with its beats (`training.base.rows`)."""
 
 GOLDFISH_CONTEXT = 13
 """Tokens that decide whether the next one is learned (Hans et al. 2024, arXiv 2406.10209)."""
@@ -97,18 +103,11 @@ class Plan:
         return [goldfish(block, self.config.goldfish) for block in self._blocks(text, brief)]
 
     def _replayed(self) -> Iterator[dict[str, Any]]:
-        """Vignettes behind their briefs, none twice before all came."""
-        epoch = 0
-        while True:
-            order = list(range(len(_vignettes())))
-            self._rng("replay", epoch).shuffle(order)
-            for position in order:
-                brief, text = _vignettes()[position]
-                rng = self._rng(f"vignette {position}", epoch)
-                about = some_fields(brief, rng) if rng.random() < self.config.briefs else None
-                for block in self._blocks(text, about):
-                    yield {**block, "document": -1}
-            epoch += 1
+        """Stories as the base was taught them, none twice before all came; of a longer one what the context has room for."""
+        room, seed = self.context, self.config.seed
+        rows = Rows(_stories(), self.tokenizer, REPLAYED_FORMS, bare={}, context=sys.maxsize, seed=seed)
+        for ids, labels in rows.after(0):
+            yield {"input_ids": ids[:room], "labels": labels[:room], "document": -1}
 
     def _blocks(self, text: str, brief: Brief | None) -> list[Block]:
         return blocks(text, self.tokenizer, self.context, brief)
@@ -182,5 +181,6 @@ def _detected(text: str) -> Brief:
 
 
 @cache
-def _vignettes() -> list[tuple[Brief, str]]:
-    return read_vignettes(REPLAYED)
+def _stories() -> list[Story]:
+    """Those with beats that are for training."""
+    return [story for story in read_stories(REPLAYED) if story.beats and not story.test]

@@ -121,7 +121,7 @@ def _code_digest() -> str:
         "data/**/*.py",
         "data/lists/*.txt",
         "data/contrast/*.txt",
-        "data/vignettes/*.txt",
+        "data/stories/*.xz",
         "inference/**/*.py",
         "inference/**/*.j2",
         "inference/style/*.json",
