@@ -20,6 +20,12 @@ CLEAR = 3
 _WORD = re.compile(r"[^\W_][\w'’\-]*")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"”'’»)]*\s+")
 _DOUBLE = re.compile(rf"\b[{CAPITAL}]\w+-[{CAPITAL}]\w+")
+_OBJECT = re.compile(
+    r"^(?:\s+\w+){1,3}\s+(?:him|her(?=\s+(?:a|an|and|as|at|back|for|from|how|if|in|into|of|on|that|the|to|what|whether|why|with)\b|"
+    r"[^\s\w]|\s*$))(?!\w)"
+)
+"""Behind a name, at most three words with its verb, and the verb's object. "Her" before any other word may be a possessive: "Ada took her coat"."""
+
 _QUOTE = re.compile(r"[\"“”«»]|‘|,’")
 _OPENS = re.compile(r"(?:She|Her|He|His)\b")
 _MEN = ("man", "boy", "lad", "gentleman")
@@ -93,7 +99,8 @@ def _told(text: str, name: str, met: str) -> tuple[int, int]:
     """How often ``text`` says of the bearer of ``name`` that she is a woman, and how often a man.
 
     Counted are pronouns behind the given name, up to a quotation mark, in sentences of nobody else (nobody who is ``met`` either),
-    and the one that opens the sentence after such a one; and "a woman named Ada" or "Ada was a tall woman", `CLEAR` times.
+    and the one that opens the sentence after such a one, but not the object of the name's own verb ("Ada thanked him"), which is
+    somebody else (principle B, Chomsky 1981, Lectures on Government and Binding); and "a woman named Ada" or "Ada was a tall woman", `CLEAR` times.
     """
     own, first = set(name.split()), re.escape(_parts(name)[0])
     others = {*name_counts(text), *(word for word in _WORD.findall(met) if word[0].isupper())} - own
@@ -107,7 +114,7 @@ def _told(text: str, name: str, met: str) -> tuple[int, int]:
                 behind.append(opens[0])
             just_named = bool(hit) and not _somebody_else(sentence, own, others)
             if hit and just_named:
-                behind.append(_QUOTE.split(sentence[hit.end() :])[0])
+                behind.append(_OBJECT.sub("", _QUOTE.split(sentence[hit.end() :])[0]))
     her, him = pronouns("\n".join(behind))
     men = [next(filter(None, hit.groups())) in _MEN for hit in re.finditer(_kinds(first), text)]
     return her + CLEAR * men.count(False), him + CLEAR * men.count(True)

@@ -116,6 +116,23 @@ def test_of_a_name_that_is_nobodys_or_both_or_a_surname_nothing_is_said_about_pr
     assert "pronouns" not in adherence(text, Brief(name=name))
 
 
+@pytest.mark.parametrize(
+    ("sentence", "wrong"),
+    [
+        ("Ada thanked him.", False),
+        ("Ada Voss gently thanked him and left.", False),
+        ("Ada left because he was tired.", True),
+        ("Ada took his coat and left.", True),  # a possessive may well be the name's own
+        ("Karl watched her with sympathy.", False),
+        ("Karl asked her.", False),
+        ("Karl took her coat and left.", True),
+    ],
+)
+def test_the_object_of_a_names_own_verb_is_somebody_else(sentence: str, wrong: bool) -> None:
+    name = f"{sentence.split()[0]} Voss"
+    assert adherence(" ".join([sentence] * 3), Brief(name=name))["pronouns"] is not wrong
+
+
 def test_vignettes_keep_to_their_own_briefs_and_not_to_anothers() -> None:
     known = [
         pair for folder in ("tests/vignettes", "data/contrast") for pair in read_vignettes(ROOT / folder)
@@ -138,7 +155,7 @@ def test_vignettes_keep_to_their_own_briefs_and_not_to_anothers() -> None:
         "place": 0.45,
         "meets": 0.9,
         "keywords": 0.98,
-        "pronouns": 0.99,
+        "pronouns": 0.98,  # two people in each story, and their pronouns stand side by side
     }
     for field, share in least.items():
         assert statistics.mean(own[field]) > share, field
