@@ -24,7 +24,8 @@ _OBJECT = re.compile(
     r"^(?:\s+\w+){1,3}\s+(?:him|her(?=\s+(?:a|an|and|as|at|back|for|from|how|if|in|into|of|on|that|the|to|what|whether|why|with)\b|"
     r"[^\s\w]|\s*$))(?!\w)"
 )
-"""Behind a name, at most three words with its verb, and the verb's object. "Her" before any other word may be a possessive: "Ada took her coat"."""
+"""Behind a name: at most three words with its verb, and the verb's object. "Her" before any other word may be a possessive, as in "Ada took
+her coat"."""
 
 _QUOTE = re.compile(r"[\"“”«»]|‘|,’")
 _OPENS = re.compile(r"(?:She|Her|He|His)\b")
@@ -99,8 +100,8 @@ def _told(text: str, name: str, met: str) -> tuple[int, int]:
     """How often ``text`` says of the bearer of ``name`` that she is a woman, and how often a man.
 
     Counted are pronouns behind the given name, up to a quotation mark, in sentences of nobody else (nobody who is ``met`` either),
-    and the one that opens the sentence after such a one, but not the object of the name's own verb ("Ada thanked him"), which is
-    somebody else (principle B, Chomsky 1981, Lectures on Government and Binding); and "a woman named Ada" or "Ada was a tall woman", `CLEAR` times.
+    and the one that opens the sentence after such a one. The object of the name's own verb ("Ada thanked him") is somebody else and
+    not counted (principle B, Chomsky 1981). "A woman named Ada" and "Ada was a tall woman" count `CLEAR` times.
     """
     own, first = set(name.split()), re.escape(_parts(name)[0])
     others = {*name_counts(text), *(word for word in _WORD.findall(met) if word[0].isupper())} - own

@@ -12,8 +12,9 @@ from data.brief import Brief
 from data.stories import spread_over, write_stories
 from inference.checkpoints import load
 from tests.small import NOIR, bpe_tokenizer, byte_tokenizer, few_stories, llama_folder
+from training.base import measure
 from training.base.config import BaseConfig
-from training.base.measure import RULES, bits_of, evaluate, kept_of, table
+from training.base.measure import RULES, bits_of, compare, evaluate, kept_of, table
 
 WORD = ["rain", "fell", "on", "the", "roof"]
 BRIEF = Brief(name="Nadia Benali", occupation="piano tuner", keywords=("key", "lamp"), length=40)
@@ -198,3 +199,39 @@ def test_stories_of_one_source_are_measured_and_one_without_any_is_refused(
 def test_no_briefs_are_refused_before_anything_is_loaded(config: BaseConfig, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--briefs must be at least 1, found 0"):
         evaluate(config, "no such base", tmp_path / "out", briefs=0)
+
+
+# A tuned model beside its base
+
+
+def test_base_and_tuned_model_tell_the_same_briefs(tiny_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    figures = compare(str(tiny_run), out, briefs=3)
+    assert json.loads((out / "paired.json").read_text("utf-8")) == figures
+    told = {
+        name: [json.loads(line) for line in (out / f"{name}.jsonl").read_text("utf-8").splitlines()]
+        for name in ("untuned", "tuned")
+    }
+    for name, rows in told.items():
+        assert figures[name] == kept_of(rows) and figures[name]["stories"] == 3
+    untuned, tuned = told.values()
+    assert [row["brief"] for row in untuned] == [row["brief"] for row in tuned]
+    assert [row["text"] for row in untuned] != [row["text"] for row in tuned]
+    lines = table(figures).splitlines()
+    assert lines[1].split() == ["must", "untuned", "tuned"]
+    assert lines[-1].startswith("fell below the base's interval: ")
+
+
+def test_what_fell_is_named(tiny_run: Path, tmp_path: Path, monkeypatch) -> None:
+    kept = [kept_of([row(text, BRIEF)] * 9) for text in (GOOD, GOOD.replace("lamp", "door"))]
+    monkeypatch.setattr(measure, "_told", lambda *_, **__: kept.pop(0))
+    figures = compare(str(tiny_run), tmp_path / "out")
+    assert figures["fallen"] == ["keywords"]
+    assert table(figures).splitlines()[-1] == "fell below the base's interval: keywords"
+
+
+def test_what_is_no_run_is_not_compared(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a finished run"):
+        compare(str(tmp_path / "none"), tmp_path / "out")
+    with pytest.raises(ValueError, match="--briefs must be at least 1, found 0"):
+        compare(str(tmp_path / "none"), tmp_path / "out", briefs=0)

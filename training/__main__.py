@@ -75,6 +75,11 @@ def main(arguments: list[str] | None = None) -> int:
     judge_base.add_argument(
         "--briefs", type=int, default=64, help="unseen briefs of each kind (default: %(default)s)"
     )
+    paired = steps.add_parser(
+        "paired", help="what a run keeps of its briefs, beside what its untuned base keeps of the same ones"
+    )
+    paired.add_argument("run", help="folder of a finished run")
+    paired.add_argument("--briefs", type=int, default=32, help="how many (default: %(default)s)")
     compare = commands.add_parser(
         "ablate", help="what each setting of a tuning is worth, over several small corpora"
     )
@@ -120,6 +125,12 @@ def _base(options: argparse.Namespace) -> None:
     from training.base.config import load_base_config
     from training.settings import parse_override
 
+    if options.step == "paired":
+        from training.base.measure import compare, table
+
+        out = _measured_into(options.run, "-paired")
+        print(f"{table(compare(options.run, out, briefs=options.briefs))}\nstories: {out}")
+        return
     config = load_base_config(options.config, dict(parse_override(item) for item in options.set))
     if options.step == "prepare":
         from training.base.prepare import prepare, show
@@ -135,10 +146,15 @@ def _base(options: argparse.Namespace) -> None:
     else:
         from training.base.measure import evaluate, table
 
-        out = Path("runs/base-eval") / re.sub(r"[^\w.-]+", "-", options.model).strip("-.")
+        out = _measured_into(options.model)
         print(
             f"{table(evaluate(config, options.model, out, originals=options.originals, briefs=options.briefs))}\nstories: {out}"
         )
+
+
+def _measured_into(model: str, kind: str = "") -> Path:
+    """The folder for the figures of ``model``, which is a name or a path."""
+    return Path("runs/base-eval") / (re.sub(r"[^\w.-]+", "-", model).strip("-.") + kind)
 
 
 def _style(options: argparse.Namespace) -> None:

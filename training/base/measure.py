@@ -19,9 +19,10 @@ from data.originals import load_originals
 from data.stories import Story, read_stories, spread_over, stories_for_testing
 from inference.adherence import adherence
 from inference.checkpoints import Checkpoint, load
-from inference.decoding import Decoding
+from inference.decoding import DEFAULTS, Decoding
 from inference.likelihood import perplexity
 from inference.novelty import repetition
+from inference.runs import Run
 from inference.sampling import generate
 from inference.telling import tell
 from training.base.config import BaseConfig
@@ -29,6 +30,9 @@ from training.base.rows import Row, asked, bits_per_byte
 
 BRIEFS = 64
 """Unseen briefs of each kind, and test stories that bits per byte are of."""
+
+PAIRED = 32
+"""Briefs that a base and its tuned model both tell."""
 
 WITHIN = 0.2
 """A text has the asked length within this share."""
@@ -83,13 +87,7 @@ def evaluate(
         ("test briefs", [asked(story) for story in told_of]),
         ("briefs like the originals", alike),
     ):
-        samples = generate(checkpoint, brief=wanted, seed=SEED, batch_size=32, guard=False)
-        rows = [
-            {"brief": sample.brief.to_dict(), "ended": sample.ended_by_eos, "text": sample.text}
-            for sample in samples
-        ]
-        atomic.write_jsonl(out / f"{name.replace(' ', '-')}.jsonl", rows)
-        figures[name] = kept_of(rows)
+        figures[name] = _told(checkpoint, wanted, out / f"{name.replace(' ', '-')}.jsonl")
     decoding = Decoding.choose(checkpoint.model, None, None, None, 1.0)
     told = tell(
         checkpoint,
@@ -106,6 +104,41 @@ def evaluate(
     figures["beats given"] = kept_of(rows)
     atomic.write_json(out / "base-eval.json", figures)
     return figures
+
+
+def compare(source: str, out: Path, *, briefs: int = PAIRED) -> dict[str, Any]:
+    """Measure what a tuning does to the briefs: the same ones told by the untuned base and by the tuned model, with one seed.
+
+    source: folder of a finished run. out: a folder for the stories, made where it is missing. briefs: how many, drawn like those of
+    the run's originals. Drawn with the run's own settings, nothing chosen, nothing guarded. Returns figures of both kinds, and in
+    "fallen" the rules of which the tuned model keeps less than the lower end of the base's interval. Raises ValueError
+    for what is not a run.
+    """
+    if briefs < 1:
+        raise ValueError(f"--briefs must be at least 1, found {briefs}")
+    run = Run.open(source)
+    wanted = draw_briefs([original.text for original in run.originals], briefs, SEED)
+    settings = {key: run.config[key] for key in DEFAULTS if key in run.config}
+    figures: dict[str, Any] = {"base": run.name}
+    for name, model in (("untuned", run.base_source), ("tuned", run.path)):
+        figures[name] = _told(load(model), wanted, out / f"{name}.jsonl", **settings)
+    before, after = figures["untuned"], figures["tuned"]
+    figures["fallen"] = [
+        rule for rule in RULES if rule in before and after[rule]["share"] < before[rule]["low"]
+    ]
+    atomic.write_json(out / "paired.json", figures)
+    return figures
+
+
+def _told(checkpoint: Checkpoint, wanted: Sequence[Brief], file: Path, **settings: Any) -> dict[str, Any]:
+    """What first draws for ``wanted`` keep of their briefs; they are written into ``file``."""
+    samples = generate(checkpoint, brief=wanted, seed=SEED, batch_size=32, guard=False, **settings)
+    rows = [
+        {"brief": sample.brief.to_dict(), "ended": sample.ended_by_eos, "text": sample.text}
+        for sample in samples
+    ]
+    atomic.write_jsonl(file, rows)
+    return kept_of(rows)
 
 
 def kept_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -149,8 +182,8 @@ def _nats(checkpoint: Checkpoint, row: Row) -> float:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The figures of `evaluate` as lines."""
-    kinds = [kind for kind in ("test briefs", "briefs like the originals", "beats given") if kind in figures]
+    """The figures of `evaluate` or `compare` as lines."""
+    kinds = [kind for kind, value in figures.items() if isinstance(value, dict) and "stories" in value]
     lines = [
         f"{figures['base']}: share of {figures[kinds[0]]['stories']} stories of each kind, one draw each, 95 % interval"
     ]
@@ -161,8 +194,10 @@ def table(figures: dict[str, Any]) -> str:
         lines.append(f"{rule:12}{must:>6}" + "".join(f"{_cell(cell):>28}" for cell in cells))
     repeated = "".join(f"{figures[kind]['repetition']:>28.1%}" for kind in kinds)
     lines.append(f"{'4-grams repeated':18}{repeated}")
-    bits = figures["bits_per_byte"]
-    lines.append("bits per byte: " + ", ".join(f"{name} {value:.3f}" for name, value in bits.items()))
+    if bits := figures.get("bits_per_byte"):
+        lines.append("bits per byte: " + ", ".join(f"{name} {value:.3f}" for name, value in bits.items()))
+    if "fallen" in figures:
+        lines.append(f"fell below the base's interval: {', '.join(figures['fallen']) or 'none'}")
     return "\n".join(lines)
 
 
