@@ -7,6 +7,8 @@ import re
 import shutil
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +110,7 @@ def merge(base: Path, adapter: Path, folder: Path) -> None:
     config.base_model_name_or_path = (
         None  # a name for people; peft would warn that the folder is called otherwise
     )
-    with warnings.catch_warnings():
-        # peft 0.21 asks for an attribute that transformers 5.23 calls by another name.
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+    with quiet_peft():
         model = get_peft_model(loaded, config)
     found: Any = set_peft_model_state_dict(model, load_file(adapter / ADAPTER_FILES[1]))
     missing = [key for key in found.missing_keys if ".lora_" in key]
@@ -122,6 +122,17 @@ def merge(base: Path, adapter: Path, folder: Path) -> None:
     for file in base.iterdir():
         if file.name != RECORD and not (folder / file.name).exists():
             shutil.copyfile(file, folder / file.name)  # the tokenizer
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Leave out the warnings of peft that say nothing to a user."""
+    with warnings.catch_warnings():
+        # GPT-2's Conv1D layers: peft says that it sets fan_in_fan_out itself, which is what is wanted.
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")
+        # peft 0.21 asks for an attribute that transformers 5.23 calls by another name.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        yield
 
 
 def _needed(adapter: Path) -> dict[str, tuple[int, int]]:

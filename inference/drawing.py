@@ -23,9 +23,10 @@ from inference.guard import CopyGuard
 from inference.guidance import Guided
 from inference.leaks import names_in
 from inference.measured import bands, measured
-from inference.novelty import CopyIndex, copy_limit, words
+from inference.novelty import CopyIndex, copy_limit, folded, words
 from inference.rows import Processor, batches, continuations, padded
 from inference.sample import Sample, Samples
+from inference.whole_names import WholeNames, capitalised
 
 BriefLike = Brief | Mapping[str, Any]
 
@@ -227,7 +228,7 @@ class Drawing:
             return None
         most = self.originals.limit if guard is True else guard
         allowed = {word.text for word in words(" ".join(self.settings.allow))}
-        free = [_names(brief) | allowed for brief in briefs]
+        free = [{folded(name) for name in capitalised(brief)} | allowed for brief in briefs]
         return CopyGuard(copies, self.checkpoint.tokenizer, most, free, self.opening)
 
     def tokens(
@@ -244,8 +245,9 @@ class Drawing:
         width = padded(max(map(len, prompts)), context)
         most = self.settings.max_new_tokens or model.generation_config.max_new_tokens or MOST_TOKENS
         decoding = self.decoding
-        # First the guard: what is most probable must be something that may be said.
-        warpers: list[Processor] = [*([guard] if guard else []), *decoding.warpers()]
+        # First what refuses: what is most probable must be something that may be said.
+        refusing = [WholeNames(self.checkpoint.tokenizer, briefs), *([guard] if guard else [])]
+        warpers: list[Processor] = [*refusing, *decoding.warpers()]
         noise = decoding.noise(self.settings.seed, indices)
         processors: list[Processor] = [*warpers, *noise]
         if decoding.guidance > 1 and all(briefs):
@@ -279,12 +281,6 @@ class Drawing:
         opening = encode(self.opening, tokenizer)
         before = tokenizer.decode(opening, skip_special_tokens=True)
         return str(tokenizer.decode([*opening, *drawn], skip_special_tokens=True)[len(before) :])
-
-
-def _names(brief: Brief) -> set[str]:
-    """The capitalised words of a brief, folded: names of people and places, which a text is to have."""
-    said = " ".join(map(str, brief.to_dict().values()))
-    return {word.text for word in words(said) if said[word.start].isupper()}
 
 
 def _brief(given: Any) -> Brief:

@@ -20,6 +20,7 @@ from inference.checkpoints import Checkpoint
 from inference.decoding import Decoding
 from inference.drawing import MOST_TOKENS
 from inference.rows import batches, continuations, padded
+from inference.whole_names import WholeNames
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def tell(
     for batch in batches(widths, batch_size):
         lines = [_Lines(checkpoint.tokenizer, plans[i]) for i in batch]
         follow = _Follow(lines, end, _breaks(checkpoint.tokenizer))
-        processors = [follow, *decoding.warpers(), *decoding.noise(seed, batch), _Forced(lines)]
+        names = WholeNames(checkpoint.tokenizer, [briefs[i] for i in batch])
+        processors = [follow, names, *decoding.warpers(), *decoding.noise(seed, batch), _Forced(lines)]
         width = widths[batch[0]]
         put_in = max(sum(map(len, line.coming)) for line in lines)
         most = min(checkpoint.context - width, MOST_TOKENS + put_in)

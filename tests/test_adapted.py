@@ -33,7 +33,7 @@ from tests.test_packaged import (
     source_model,
     write_wheel,
 )
-from training.base.adapt import write_adapter
+from training.base.adapter_files import write_adapter
 
 RESTORE = "git checkout data/base_models/stories"
 SMALL = Packaged(

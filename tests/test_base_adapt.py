@@ -25,7 +25,8 @@ from data.stories import write_stories
 from inference.checkpoints import best_dtype, load
 from tests.small import ROOT, byte_tokenizer, few_stories, llama_folder
 from training.base import adapt as module
-from training.base.adapt import ADAPTER, adapt, schedule
+from training.base.adapt import adapt, schedule
+from training.base.adapter_files import ADAPTER
 from training.base.config import BaseConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft 0.21

@@ -45,7 +45,7 @@ def writer() -> Checkpoint:
     with torch.no_grad():
         attention = checkpoint.model.model.layers[0].self_attn
         for weight in (attention.v_proj.weight, attention.o_proj.weight):
-            weight.normal_(0, 0.02, generator=generator)
+            weight.normal_(0, 0.05, generator=generator)
     return checkpoint
 
 

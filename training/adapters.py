@@ -1,14 +1,12 @@
 """LoRA adapters (Hu et al. 2021, arXiv 2106.09685) of a tuning: put on a model, and merged again from a folder. Does not train."""
 
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
+from data.adapted import quiet_peft
 from data.bases import Base
 from data.model_cache import tensor_shapes
 from training.config import TrainConfig
@@ -27,7 +25,7 @@ def with_new_adapter(model: PreTrainedModel, config: TrainConfig) -> Any:
     )
     if config.gradient_checkpointing:
         model.enable_input_require_grads()  # else nothing upstream of the first adapter asks for a gradient
-    with _without_needless_warnings():
+    with quiet_peft():
         return get_peft_model(model, adapters)
 
 
@@ -49,19 +47,9 @@ def with_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     from peft import PeftModel
 
     try:
-        with _without_needless_warnings():
+        with quiet_peft():
             adapted: Any = PeftModel.from_pretrained(model, str(folder))
     except Exception as error:
         raise ValueError(f"the adapter in {folder} is damaged ({type(error).__name__}: {error})") from error
     merged: PreTrainedModel = adapted.merge_and_unload()
     return merged
-
-
-@contextmanager
-def _without_needless_warnings() -> Iterator[None]:
-    with warnings.catch_warnings():
-        # GPT-2's Conv1D layers: peft says that it sets fan_in_fan_out itself, which is what is wanted.
-        warnings.filterwarnings("ignore", message="fan_in_fan_out")
-        # peft 0.21 asks for an attribute that transformers 5.23 calls by another name.
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
-        yield

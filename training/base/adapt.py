@@ -6,12 +6,8 @@ without padding, and several processes share one step. `training.base.rows` says
 
 import json
 import math
-import shutil
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +20,14 @@ from torch.nn import functional
 from transformers import AutoConfig
 
 from data import atomic
-from data.adapted import merge
+from data.adapted import merge, quiet_peft
 from data.bases import Base, resolve
 from data.dataset import IGNORE, encode
 from data.memory import TOKENS_AS_WEIGHTS, check_memory
 from data.stories import read_stories, spread_over, stories_for_testing
 from inference.checkpoints import best_device, best_dtype, load_weights
 from training import processes
+from training.base.adapter_files import read_adapter, whole_folder, write_adapter
 from training.base.config import BaseConfig
 from training.base.packed import pack
 from training.base.rows import Row, Rows, bits_per_byte
@@ -45,9 +42,6 @@ FREE = ("tokens", "minutes", "learning_rate", "save_minutes", "measure_minutes",
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral")
 """Kinds of model that packed rows were made for: causal attention without windows, caps or biases in the head."""
-
-ADAPTER = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
 
 
 def adapt(config: BaseConfig, runs: Path = Path("runs"), *, steps: int | None = None) -> Path:
@@ -147,9 +141,7 @@ class _Training(ExitStack):
             lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft multiplies by it; a float is as good
             target_modules="all-linear",
         )
-        with warnings.catch_warnings():
-            # peft 0.21 asks for an attribute that transformers 5.23 calls by another name.
-            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        with quiet_peft():
             adapted: Any = get_peft_model(load_weights(base, self.dtype), adapter)
         self.model = adapted
         self.model.to(self.device).train()
@@ -293,7 +285,7 @@ class _Training(ExitStack):
         for name, parameter in self.weights.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{name}|{key}"] = torch.as_tensor(value).cpu().contiguous()
-        with _whole(self.folder / "checkpoint") as partial:
+        with whole_folder(self.folder / "checkpoint") as partial:
             save_file(tensors, partial / "tensors.safetensors")
             atomic.write_json(partial / "state.json", {**self.state, "stamp": self.stamp})
 
@@ -371,7 +363,7 @@ class _Training(ExitStack):
         self._log(test=figures)
         out = self.folder / "adapter"
         if processes.is_first():
-            with _whole(out) as partial:
+            with whole_folder(out) as partial:
                 write_adapter(self.model, partial, self.config.base)
                 atomic.write_json(
                     partial / "training.json",
@@ -379,7 +371,7 @@ class _Training(ExitStack):
                     | {"trained_tokens": self.state["tokens"], "steps": self.state["step"]}
                     | {"seconds": round(self.state["seconds"]), "bits_per_byte_test": figures},
                 )
-            with _whole(self.folder / "model") as partial:
+            with whole_folder(self.folder / "model") as partial:
                 merge(resolve(self.config.base).path, out, partial)
         processes.wait()
         return out
@@ -402,22 +394,6 @@ class _Training(ExitStack):
             print(line, flush=True)
 
 
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into, which then takes the place of ``folder``; after an error it is removed."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        for file in partial.iterdir():
-            file.chmod(0o644)  # safetensors writes for the owner alone
-        atomic.replace_folder(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
 def schedule(progress: float, config: BaseConfig) -> float:
     """Share of the rate at ``progress``: rises up to `warmup`, is level up to `hold`, then falls straight to `final`."""
     if progress < config.warmup:
@@ -425,38 +401,3 @@ def schedule(progress: float, config: BaseConfig) -> float:
     if progress < config.hold:
         return 1.0
     return 1 - (1 - config.final) * (progress - config.hold) / max(1 - config.hold, 1e-9)
-
-
-def write_adapter(model: Any, folder: Path, base: str) -> None:
-    """Write the adapter of ``model`` into ``folder`` in bfloat16, with the configuration that peft loads it by.
-
-    base: what the adapter belongs to, as a configuration names it. The path of this machine's copy is left out.
-    """
-    settings = replace(model.peft_config["default"], base_model_name_or_path=base, inference_mode=True)
-    # peft has the layers in a set, whose order is another one each time.
-    plain = {
-        key: sorted(value) if isinstance(value, set) else value for key, value in settings.to_dict().items()
-    }
-    atomic.write_json(folder / ADAPTER_CONFIG, plain)
-    tensors = {
-        name.replace(".default.", "."): p.detach().to("cpu", torch.bfloat16).contiguous()
-        for name, p in model.named_parameters()
-        if p.requires_grad
-    }
-    save_file(tensors, folder / ADAPTER, metadata={"format": "pt"})
-
-
-def read_adapter(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read what `write_adapter` wrote: the weights by the names that they have in a model, and the settings."""
-    try:
-        tensors = load_file(folder / ADAPTER)
-        settings: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ValueError(
-            f"there is no adapter in {folder} ({error}); name a folder with {ADAPTER}"
-        ) from error
-    weights = {
-        name.replace(".lora_A.", ".lora_A.default.").replace(".lora_B.", ".lora_B.default."): tensor.float()
-        for name, tensor in tensors.items()
-    }
-    return weights, settings
