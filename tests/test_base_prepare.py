@@ -173,7 +173,7 @@ def test_a_wrong_configuration_is_one_message(place: Place, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["base"], "{prepare,adapt,eval}"),
+        (["base"], "{prepare,adapt,eval,paired}"),
         (["base", "prepare"], "--apart"),
         (["base", "adapt"], "--steps"),
         (["base", "eval"], "--briefs"),

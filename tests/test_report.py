@@ -250,7 +250,8 @@ def test_the_cross_fitted_style_is_against_the_text_that_the_fold_never_saw(tiny
     for index, (row, original) in enumerate(zip(metrics["cross_fitted"], run.originals, strict=True)):
         card = score([sample["text"] for sample in rows(tiny_run, f"fold-{index}")], [original])
         assert row["n"] == len(card.texts) == 1
-        assert row["style_samples"] == pytest.approx(card.texts[0].metrics["style"])
+        # A vote that is nearly a tie may go either way with other texts beside it: one of 2,250.
+        assert row["style_samples"] == pytest.approx(card.texts[0].metrics["style"], abs=1e-3)
         assert row["similarity_samples"] == pytest.approx(card.texts[0].metrics["similarity"], abs=1e-5)
 
 
