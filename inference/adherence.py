@@ -21,7 +21,7 @@ _WORD = re.compile(r"[^\W_][\w'’\-]*")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"”'’»)]*\s+")
 _DOUBLE = re.compile(rf"\b[{CAPITAL}]\w+-[{CAPITAL}]\w+")
 _OBJECT = re.compile(
-    r"^(?:\s+\w+){1,3}\s+(?:him|her(?=\s+(?:a|an|and|as|at|back|for|from|how|if|in|into|of|on|that|the|to|what|whether|why|with)\b|"
+    r"^(?:\s+(?!(?:he|she|they|who|that|nobody)\b)\w+){1,3}\s+(?:him|her(?=\s+(?:a|an|and|as|at|back|for|from|how|if|in|into|of|on|that|the|to|what|whether|why|with)\b|"
     r"[^\s\w]|\s*$))(?!\w)"
 )
 """Behind a name: at most three words with its verb, and the verb's object. "Her" before any other word may be a possessive, as in "Ada took

@@ -104,7 +104,7 @@ def row_seed(seed: int, index: int) -> int:
 class RowNoise(LogitsProcessor):
     """Adds Gumbel noise to each row from the row's own generator; the best score is then a fair draw.
 
-    Drawn on the CPU whatever the model's device, so the noise is the same everywhere.
+    Drawn on the CPU whatever the model's device, so the noise is the same wherever the cuts leave the same tokens.
     """
 
     def __init__(self, seed: int, indices: Sequence[int]) -> None:

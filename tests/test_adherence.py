@@ -123,6 +123,7 @@ def test_of_a_name_that_is_nobodys_or_both_or_a_surname_nothing_is_said_about_pr
         ("Ada Voss gently thanked him and left.", False),
         ("Ada left because he was tired.", True),
         ("Ada took his coat and left.", True),  # a possessive may well be the name's own
+        ("Ada said he loved him.", True),
         ("Karl watched her with sympathy.", False),
         ("Karl asked her.", False),
         ("Karl took her coat and left.", True),

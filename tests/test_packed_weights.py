@@ -1,5 +1,6 @@
 """Products by packed weights: those of the model, rounded alike in any batch, in the own thread and for that time alone."""
 
+import copy
 import threading
 from typing import Any
 
@@ -79,6 +80,5 @@ def test_small_models_and_other_number_formats_are_left_alone(model: Any, monkey
             pass
     with pytest.raises(TypeError), packed_weights(model):
         pass
-    model.to(torch.bfloat16)
-    with packed_weights(model):
+    with packed_weights(copy.deepcopy(model).to(torch.bfloat16)):
         pass

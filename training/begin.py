@@ -64,7 +64,9 @@ def begin(config: TrainConfig, existing: str, report: bool, progress: bool) -> B
             "configs/accelerate/ddp.yaml, or set lora_rank: 0, interpolation: 1 and layer_decay: 1"
         )
     if hardware(config)[0] == "cpu":
-        weights = (ADAPTED if config.lora_rank else TUNED) + (config.interpolation < 1)
+        weights = (ADAPTED if config.lora_rank else TUNED) + (
+            config.interpolation < 1 and not config.lora_rank
+        )
         check_memory(base, processes.count() * weights + _texts_as_weights(config, originals, base))
     return Begun(originals, base, _folder(target, stamp, existing, progress))
 

@@ -119,12 +119,15 @@ def compare(source: str, out: Path, *, briefs: int = PAIRED) -> dict[str, Any]:
     run = Run.open(source)
     wanted = draw_briefs([original.text for original in run.originals], briefs, SEED)
     settings = {key: run.config[key] for key in DEFAULTS if key in run.config}
+    settings["max_new_tokens"] = load(run.path).model.generation_config.max_new_tokens
     figures: dict[str, Any] = {"base": run.name}
     for name, model in (("untuned", run.base_source), ("tuned", run.path)):
         figures[name] = _told(load(model), wanted, out / f"{name}.jsonl", **settings)
     before, after = figures["untuned"], figures["tuned"]
     figures["fallen"] = [
-        rule for rule in RULES if rule in before and after[rule]["share"] < before[rule]["low"]
+        rule
+        for rule in RULES
+        if rule in before and rule in after and after[rule]["share"] < before[rule]["low"]
     ]
     atomic.write_json(out / "paired.json", figures)
     return figures
