@@ -119,10 +119,11 @@ def compare(source: str, out: Path, *, briefs: int = PAIRED) -> dict[str, Any]:
     run = Run.open(source)
     wanted = draw_briefs([original.text for original in run.originals], briefs, SEED)
     settings = {key: run.config[key] for key in DEFAULTS if key in run.config}
-    settings["max_new_tokens"] = load(run.path).model.generation_config.max_new_tokens
+    tuned = load(run.path)
+    settings["max_new_tokens"] = tuned.model.generation_config.max_new_tokens
     figures: dict[str, Any] = {"base": run.name}
-    for name, model in (("untuned", run.base_source), ("tuned", run.path)):
-        figures[name] = _told(load(model), wanted, out / f"{name}.jsonl", **settings)
+    for name, checkpoint in (("untuned", load(run.base_source)), ("tuned", tuned)):
+        figures[name] = _told(checkpoint, wanted, out / f"{name}.jsonl", **settings)
     before, after = figures["untuned"], figures["tuned"]
     figures["fallen"] = [
         rule
