@@ -91,4 +91,5 @@ $(installed): requirements.lock requirements-torch.lock pyproject.toml
 	for packages in .venv/lib/python3.*/site-packages; do echo ../../../.. > "$$packages/flaneur.pth"; done
 	$(python) -m pip check
 	@touch $@
+	@$(python) -c "from inference.bank import prepare; prepare()"
 	@$(python) -m data fetch || echo "The tests need no base, make run does. To fetch it later: $(python) -m data fetch"

@@ -1,12 +1,15 @@
 """A brief: what a text is about, as plain text that a model can be asked with.
 
-A brief has up to six fields (name, occupation, place, meets, keywords, length), any subset, possibly none.
+A brief has up to seven fields (name, occupation, place, meets, keywords, length, beats), any subset, possibly none.
 `header()` writes it as the lines that stand above a text in training and in a prompt; `Brief.parse` reads
 them back. Knows the format only: finds no brief in a text that has none (`data.detect` does) and invents none
-(`data.draw` does).
+(`data.draw` does). Beats are a plot, one plain line for each paragraph; `data.beats` warns of beats that do not fit.
 
     Brief(name="Nadia Benali", occupation="piano tuner", keywords="rain, key", length=380).header()
     -> "name: Nadia Benali\\noccupation: piano tuner\\nkeywords: rain, key\\nlength: 380\\n---\\n"
+
+    Brief(beats=["Nadia comes in", "she sits down"]).header()
+    -> "beats:\\n- Nadia comes in\\n- she sits down\\n---\\n"
 """
 
 from __future__ import annotations
@@ -14,20 +17,25 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["Brief", "parse_vignettes", "read_vignettes"]
 
-FIELDS = ("name", "occupation", "place", "meets", "keywords", "length")
+FIELDS = ("name", "occupation", "place", "meets", "keywords", "length", "beats")
 END = "---"  # the line that ends a header
 MAX_WORDS = 100_000  # the longest length that may be asked for
+MAX_BEATS = 20
+MAX_BEAT_WORDS = 60
 
 _LINE = re.compile(r"([A-Za-z][A-Za-z_ ]*):(?:[ \t]+(.*))?[ \t]*")
 _ANY_LINE = re.compile(r"([^\n]*)(?:\n|\Z)")
 _BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_ITEM = "-"  # the key of a beat's line
+_BEAT = re.compile(r"-(?:[ \t].*)?")
+_MARKER = re.compile(r"\A(?:(?:[-*]|[0-9]{1,2}\.)(?: |\Z))+")  # of a list, before a beat
 _ABSENT = re.compile(r"(?:none|nobody)(?: \(.*\))?", re.IGNORECASE)
 
 
@@ -52,6 +60,11 @@ class Brief:
     """Things that occur; given as any iterable of strings or one string with commas, kept without repeats."""
     length: int | None = None
     """Words wanted, 1 to 100,000."""
+    beats: tuple[str, ...] = ()
+    """What happens, one line for each paragraph; given as any iterable of strings or one string with line breaks.
+
+    At most 20 beats of at most 60 words. A mark of a list before a beat ("- ", "* ", "1. ") is left out.
+    """
 
     if (
         TYPE_CHECKING
@@ -65,6 +78,7 @@ class Brief:
             meets: str | None = None,
             keywords: Iterable[str] | str = (),
             length: int | None = None,
+            beats: Iterable[str] | str = (),
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -81,6 +95,7 @@ class Brief:
             problems.append(
                 f"length must be 1 to {MAX_WORDS} words, found {length}; type for example length=380"
             )
+        object.__setattr__(self, "beats", _clean_beats(self.beats, problems))
         if problems:
             raise ValueError("not a valid brief: " + "; ".join(problems))
 
@@ -89,12 +104,12 @@ class Brief:
         return bool(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """The given fields in the header's order, keywords as a list; `Brief.from_dict` is the inverse."""
+        """The given fields in the header's order, keywords and beats as lists; `Brief.from_dict` is the inverse."""
         given: dict[str, Any] = {}
         for field in FIELDS:
             value = getattr(self, field)
             if value is not None and value != ():
-                given[field] = list(value) if field == "keywords" else value
+                given[field] = list(value) if isinstance(value, tuple) else value
         return given
 
     @classmethod
@@ -115,11 +130,16 @@ class Brief:
         return cls(**given)
 
     def header(self) -> str:
-        """The given fields as lines `field: value`, then a line `---`; "" for an empty brief."""
-        lines = [
-            f"{field}: {', '.join(value) if field == 'keywords' else value}"
-            for field, value in self.to_dict().items()
-        ]
+        """The given fields as lines `field: value`, then a line `---`; "" for an empty brief.
+
+        Beats stand below the line `beats:`, each in a line `- beat`.
+        """
+        lines: list[str] = []
+        for field, value in self.to_dict().items():
+            if field == "beats":
+                lines += ["beats:", *(f"- {beat}" for beat in value)]
+            else:
+                lines.append(f"{field}: {', '.join(value) if field == 'keywords' else value}")
         return "\n".join([*lines, END, ""]) if lines else ""
 
     @classmethod
@@ -127,8 +147,8 @@ class Brief:
         """Split a text into its brief and its body: `Brief.parse(brief.header() + body) == (brief, body)`.
 
         A header is read only where the text opens with lines `key: value`, at least one key a brief's, up to
-        a line `---`. Any other text, also one that merely opens with "word: ...", comes back unchanged with
-        an empty brief.
+        a line `---`. Below the key `beats` each line `- ...` is a beat. Any other text, also one that merely
+        opens with "word: ...", comes back unchanged with an empty brief.
 
         Raises ValueError where a header has an unknown key (naming the nearest known one), a key twice or a
         bad value.
@@ -136,14 +156,19 @@ class Brief:
         lines, body = _split(text)
         if not lines:
             return cls(), text
-        unknown = [_unknown(key) for key, _ in lines if key not in FIELDS]
+        unknown = [_unknown(key) for key, _ in lines if key not in (*FIELDS, _ITEM)]
         if unknown:
             raise ValueError("in the header of a text: " + "; ".join(unknown))
         fields: dict[str, Any] = {}
         for key, value in lines:
+            if key == _ITEM:
+                fields["beats"].append(value)
+                continue
             if key in fields:
                 raise ValueError(f"in the header of a text: {key!r} stands twice; keep one")
             fields[key] = _number(value) if key == "length" else value
+            if key == "beats":
+                fields[key] = [value] if value else []
         return cls.from_dict(fields), body
 
 
@@ -175,7 +200,10 @@ def read_vignettes(folder: Path) -> list[tuple[Brief, str]]:
 
 
 def _split(text: str) -> tuple[list[tuple[str, str]], str]:
-    """The header lines of a text as (key, value), and what follows them; ([], text) without a header."""
+    """The header of a text as (key, value), and what follows it; ([], text) without a header.
+
+    The lines of beats follow their key as (`_ITEM`, line).
+    """
     rows: list[tuple[str, str]] = []
     position = len(text) - len(text.lstrip("\ufeff \t\r\n"))
     for line in _ANY_LINE.finditer(text, position):
@@ -183,6 +211,9 @@ def _split(text: str) -> tuple[list[tuple[str, str]], str]:
         if content.rstrip() == END:
             known = any(key in FIELDS for key, _ in rows)
             return (rows, text[line.end() :]) if known else ([], text)
+        if rows and rows[-1][0] in ("beats", _ITEM) and _BEAT.fullmatch(content):
+            rows.append((_ITEM, content))
+            continue
         row = _LINE.fullmatch(content)
         if row is None:
             break
@@ -227,6 +258,43 @@ def _clean_keywords(value: object, problems: list[str]) -> tuple[str, ...]:
         for keyword in filter(None, map(str.strip, cleaned.split(","))):
             found.setdefault(keyword.casefold(), keyword)
     return tuple(found.values())
+
+
+def _clean_beats(value: object, problems: list[str]) -> tuple[str, ...]:
+    """Beats as a tuple. What is wrong is appended to `problems`."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        value = value.strip().splitlines()
+    if not isinstance(value, Iterable) or isinstance(value, Mapping | Set | bytes):  # a set has no order
+        problems.append(
+            f'beats must be lines of text, found {value!r:.60}; type for example beats=["Nadia comes in"]'
+        )
+        return ()
+    beats = list(value)
+    if len(beats) > MAX_BEATS:
+        problems.append(
+            f"beats must be at most {MAX_BEATS} lines, found {len(beats)}; type one line for each paragraph"
+        )
+        return ()
+    return tuple(_clean_beat(f"beat {number}", beat, problems) for number, beat in enumerate(beats, start=1))
+
+
+def _clean_beat(which: str, value: object, problems: list[str]) -> str:
+    """One beat without a list's mark. What is wrong is appended to `problems`."""
+    if not isinstance(value, str):
+        problems.append(f"{which} must be text, found {value!r:.60}; type it in quotation marks")
+        return ""
+    before = len(problems)
+    beat = _MARKER.sub("", _clean(which, value, problems) or "")
+    count = len(beat.split())
+    if not beat and len(problems) == before:
+        problems.append(f"{which} is empty, found {value!r:.60}; type what happens there or leave it out")
+    elif count > MAX_BEAT_WORDS:
+        problems.append(
+            f"{which} must be at most {MAX_BEAT_WORDS} words, found {count}; type what happens in one short line"
+        )
+    return beat
 
 
 def _unknown(key: str) -> str:

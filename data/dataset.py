@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from data.brief import Brief
 from data.originals import Original
 from data.splits import Fold
+from data.stories import PARAGRAPHS, beat_line, plan_header, plan_lines
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -89,6 +90,28 @@ def blocks(text: str, tokenizer: Any, context: int, brief: Brief | None = None) 
         labels = [token if position >= first else IGNORE for position, token in enumerate(ids[: window.end])]
         found.append({"input_ids": ids[window.start : window.end], "labels": labels[window.start :]})
     return [block for block in found if any(label != IGNORE for label in block["labels"])]
+
+
+def told_block(text: str, tokenizer: Any, brief: Brief) -> Block:
+    """The one block of a text behind a brief with beats: each paragraph after the line of its beat, as a story is told.
+
+    text: as many paragraphs as the brief has beats, between blank lines. brief: with beats. Brief and beats carry no loss.
+    """
+    opening, end = special_ids(tokenizer)
+    ids, labels = [opening], [IGNORE]
+
+    def put(piece: str, learned: bool) -> None:
+        tokens = encode(piece, tokenizer)
+        ids.extend(tokens)
+        labels.extend(tokens if learned else [IGNORE] * len(tokens))
+
+    put(plan_header(brief), False)
+    put(plan_lines(brief.beats), False)
+    paragraphs = text.split(PARAGRAPHS)
+    for at, (beat, paragraph) in enumerate(zip(brief.beats, paragraphs, strict=True), start=1):
+        put(beat_line(beat), False)
+        put(paragraph + (PARAGRAPHS if at < len(paragraphs) else ""), True)
+    return {"input_ids": [*ids, end], "labels": [*labels, end]}
 
 
 def build_dataset(

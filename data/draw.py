@@ -50,7 +50,7 @@ def draw_briefs(originals: Sequence[str], n: int, seed: int) -> list[Brief]:
     place: a kind of place and a neighbourhood, both of the originals, recombined.
     meets: a kind of person of the originals or of the same group; by a new name as often as theirs have one.
     length: between the shortest and the longest original, rounded to ten words.
-    keywords: never; they carry content.
+    keywords, beats: never; they carry content.
 
     A field that two thirds of the originals have is always given; one that fewer have is given in as large a
     share of the briefs; one that none has is never given.
@@ -66,7 +66,7 @@ def complete_briefs(given: Sequence[Brief], originals: Sequence[str], seed: int)
     """Each brief with what it leaves out drawn as `draw_briefs` draws it; what it gives stays to the letter.
 
     A brief at an index is completed with what `draw_briefs` has there, but that the occupation fits the given name, and that no
-    protagonist is drawn who is given to another.
+    protagonist is drawn who is given to another. A brief with beats gets its length alone: its beats say who is there and where.
 
     Raises ValueError without originals.
     """
@@ -107,7 +107,11 @@ class _Source:
         surnames = self._shuffled("surname", self._unused(anyones))
         near = self._shuffled("work", relatives(self.own_work))
         # Nobody is called as somebody is whom a brief gives, its protagonist or another.
-        wanted = {word for b in partial_briefs for word in _folded(f"{b.name or ''} {b.meets or ''}")}
+        wanted = {
+            word
+            for b in partial_briefs
+            for word in _folded(" ".join([b.name or "", b.meets or "", *b.beats]))
+        }
         free = [name for name in given if wanted.isdisjoint(_folded(name))] or given
         unfree = set(given) - set(free)
         used: set[str] = set()
@@ -125,6 +129,8 @@ class _Source:
                 "meets": self._drawn("meets", index, used, partial(self._meets, other)),
                 "length": self._length(index),
             }
+            if brief.beats:
+                fields = {"length": fields["length"]}
             yield Brief.from_dict({**fields, **brief.to_dict()})
 
     def _name(self, index: int, given: str, surname: str) -> str | None:

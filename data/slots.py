@@ -19,7 +19,7 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from data.brief import Brief
+from data.brief import MAX_BEAT_WORDS, Brief
 from data.english import given_names, grammar, indefinite, is_ordinary, listed_gender, pronouns
 from data.lists import entries, groups, words
 from data.page import read
@@ -161,6 +161,8 @@ def rename(brief: Brief, mapping: Mapping[str, str]) -> Brief:
         place=brief.place and renamed(brief.place),
         meets=brief.meets and renamed(brief.meets),
         keywords=tuple(map(renamed, brief.keywords)),
+        # A new occupation may have more words than the old one.
+        beats=tuple(" ".join(renamed(beat).split()[:MAX_BEAT_WORDS]) for beat in brief.beats),
     )
 
 

@@ -16,7 +16,7 @@ import lzma
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data import atomic
@@ -45,8 +45,8 @@ class Story:
 
 
 def plan_header(brief: Brief, beats: Sequence[str] | None = None) -> str:
-    """The header of ``brief`` with a plan: all of it, or without ``beats`` up to where the first one is written."""
-    fields = brief.header().removesuffix(f"{END}\n")
+    """Return the header of ``brief`` with ``beats`` for its own. None: the header up to where the first beat is written."""
+    fields = replace(brief, beats=()).header().removesuffix(f"{END}\n")
     return f"{fields}beats:\n" + ("" if beats is None else plan_lines(beats))
 
 

@@ -27,7 +27,13 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("source", help='run directory, model folder, "stories" or hub id')
     generate.add_argument("--n", type=int, default=1, help="how many texts (default 1)")
     for field in FIELDS:
-        generate.add_argument(f"--{field}", help=f"the brief's {field}")
+        if field != "beats":
+            generate.add_argument(f"--{field}", help=f"the brief's {field}")
+    generate.add_argument(
+        "--beats",
+        metavar="FILE",
+        help="text file with what happens, one line for each paragraph; -: standard input",
+    )
     generate.add_argument(
         "--brief", metavar="FILE", help="YAML or JSON with the brief's fields, or a list of briefs"
     )
@@ -53,6 +59,16 @@ def _parser() -> argparse.ArgumentParser:
         help="how often the brief counts, 1 to 10 (default: the run's, or 2); 1 takes two thirds of the time",
     )
     generate.add_argument("--max-new-tokens", type=int)
+    generate.add_argument(
+        "--plan",
+        choices=("auto", "given", "bank", "model", "none"),
+        help="whose plot is told: the brief's beats, one of the bank's, one that the base writes, or none (default: the run's, or auto)",
+    )
+    generate.add_argument(
+        "--draws",
+        type=int,
+        help="paragraphs drawn for each beat, of which one is taken (default: the run's, or 4)",
+    )
     generate.add_argument(
         "--guard",
         default="on",
@@ -134,6 +150,8 @@ def _generate(options: argparse.Namespace) -> None:
         "guard": _guard(options.guard),
         "allow": options.allow,
         "backend": options.backend,
+        "plan": options.plan,
+        "draws": options.draws,
     }
     if options.out is not None and form == "json" and (options.out.is_file() or not options.out.exists()):
         from inference.bulk import generate_to
@@ -178,6 +196,8 @@ def _brief(options: argparse.Namespace) -> Any:
         except ValueError:
             raise ValueError(f"--length must be a number of words, found {given['length']!r}") from None
     if options.brief is None:
+        if "beats" in given:
+            given["beats"] = _beats(given["beats"])
         return given or None
     if given:
         raise ValueError("give the brief in a file or by --name, --occupation and so on, not both")
@@ -198,6 +218,26 @@ def _brief(options: argparse.Namespace) -> Any:
         )
     # Checked, and with nothing in them that YAML knows and JSON does not.
     return [Brief.from_dict(b) for b in found] if isinstance(found, list) else Brief.from_dict(found) or None
+
+
+def _beats(file: str) -> list[str]:
+    """The beats in ``file``, "-" for standard input. Raises ValueError where there are none or they can't be used."""
+    where = "standard input" if file == "-" else file
+    told = "type one line for each paragraph, for example 'Nadia comes into the café'"
+    try:
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        text = raw.decode("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"no beats at {file} ({error.strerror}): name a text file and {told}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where} is not UTF-8: offset {error.start}; save it as UTF-8") from None
+    try:
+        beats = Brief(beats=text).beats
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    if not beats:
+        raise ValueError(f"{where} has no beats: {told}")
+    return list(beats)
 
 
 def _score(options: argparse.Namespace) -> None:

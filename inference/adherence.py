@@ -10,9 +10,15 @@ from data.brief import Brief
 from data.english import given_names, grammar, listed_gender, person_nouns, pronouns, singular
 from data.lists import words
 from data.names import CAPITAL, name_counts
+from data.stories import PARAGRAPHS
+from inference.novelty import words as novelty_words
+from inference.stylometry import FUNCTION_WORDS
 
 LENGTH_TOLERANCE = 0.25
 """A text is as long as asked for within this share."""
+
+HALF = 0.5
+"""Share of a beat's words in its paragraph from which the beat is told."""
 
 CLEAR = 3
 """Pronouns of the other gender that are a mistake, and no unhappy sentence."""
@@ -35,18 +41,20 @@ _SMALL = frozenset("a an the of in on at by near from for with and his her their
 
 
 def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
-    """For each field that ``brief`` gives whether ``text`` keeps to it, of keywords the share (0..1) that stand in it.
+    """For each field that ``brief`` gives whether ``text`` keeps to it, of keywords and beats the share (0..1) that it has.
 
     name: its first word or its last stands there twice, and no other name more often that the brief does not give. occupation:
     all of its words, in singular or plural. place, meets: their names, or where none is in them, their nouns (the last word
     before "in", "of" and the like). length: within a quarter. With a name also constant: that name is there from the first third
     on, leads in every third, and is nobody else's ("Ada and Ada"). With one whose given name the lists know as a woman's or a man's
-    alone also pronouns: not `CLEAR` more that say the other of its bearer than its own.
+    alone also pronouns: not `CLEAR` more that say the other of its bearer than its own. beats: of which share the paragraph in its
+    place has `HALF` of the words that mean something, or more.
     """
     found: dict[str, bool | float] = {}
     said = {singular(word.casefold()) for word in _WORD.findall(text)}
     if brief.name:
-        asked = set(_WORD.findall(brief.header()))
+        header = brief.header()
+        asked = {*_WORD.findall(header), *_WORD.findall(re.sub(r"['’]s\b", "", header))}
         found["name"] = _mentions(text, brief.name) >= max(2, *_others(text, asked), 0)
         thirds = [text[i * len(text) // 3 : (i + 1) * len(text) // 3] for i in range(3)]
         found["constant"] = (
@@ -70,6 +78,10 @@ def adherence(text: str, brief: Brief) -> dict[str, bool | float]:
             found[field] = any(_stands(name, text) for name in named) if named else _noun(phrase) in said
     if brief.keywords:
         found["keywords"] = sum(_all_said(word, said) for word in brief.keywords) / len(brief.keywords)
+    if brief.beats:
+        parts = [*text.split(PARAGRAPHS), *[""] * len(brief.beats)]
+        said_of = [said_share(beat, part) >= HALF for beat, part in zip(brief.beats, parts, strict=False)]
+        found["beats"] = sum(said_of) / len(said_of)
     if brief.length:
         found["length"] = abs(len(text.split()) - brief.length) <= LENGTH_TOLERANCE * brief.length
     return found
@@ -202,3 +214,22 @@ def _noun(phrase: str) -> str:
         if word not in _SMALL:
             before.append(word)
     return singular(before[-1]) if before else ""
+
+
+def said_share(beat: str, paragraph: str) -> float:
+    """Measure how much of a beat a paragraph says: the share (0..1) of its content words; 1 for a beat without any."""
+    wanted = _content(beat)
+    return len(wanted & _content(paragraph)) / len(wanted) if wanted else 1.0
+
+
+def _content(text: str) -> set[str]:
+    """The stems of words that mean something."""
+    said = {singular(word.text.removesuffix("'s")) for word in novelty_words(text)}
+    return {_stem(word) for word in said - frozenset(FUNCTION_WORDS) if len(word) > 1}
+
+
+def _stem(word: str) -> str:
+    for end in ("ing", "ed", "es", "ly", "e", "s"):
+        if word.endswith(end) and len(word) - len(end) >= 3:
+            return word[: -len(end)]
+    return word

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from inference.band import banded
+from inference.bank import LONGEST
 from inference.novelty import repetition
 from inference.sample import Sample
 
@@ -174,6 +175,8 @@ def refusal(sample: Sample, longest_span: int | None) -> str | None:
         return f"did not end within {sample.tokens} tokens"
     if longest_span is not None and copied > longest_span:
         return f"copies {copied} words in a row (at most {longest_span} are the originals' own habit)"
+    if borrowed := sample.scores.get("bank_span", 0):
+        return f"has {borrowed} words in a row of a story of the bank (at most {LONGEST} are let pass)"
     if sample.scores["repetition"] > LOOPING:
         return f"loops: {sample.scores['repetition']:.0%} of its 4-grams are repeated"
     if names := sample.scores.get("leaked_names"):

@@ -79,7 +79,7 @@ class Decoding:
             found.append(MinPLogitsWarper(self.min_p))
         return found
 
-    def noise(self, seed: int, indices: Sequence[int]) -> "list[RowNoise]":
+    def noise(self, seed: int, indices: Sequence[int] | Sequence[str]) -> "list[RowNoise]":
         """What draws, for a batch whose rows are the samples ``indices`` of ``seed``; nothing where that is greedy."""
         return [RowNoise(seed, indices)] if self.temperature else []
 
@@ -96,8 +96,8 @@ def few_threads(model: PreTrainedModel) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def row_seed(seed: int, index: int) -> int:
-    """A 63-bit seed for sample ``index``; neighbouring seeds and indices give unrelated ones."""
+def row_seed(seed: int, index: int | str) -> int:
+    """A 63-bit seed for sample ``index``, or a part of one; neighbouring seeds and indices give unrelated ones."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{index}".encode()).digest()[:8], "big") >> 1
 
 
@@ -107,7 +107,7 @@ class RowNoise(LogitsProcessor):
     Drawn on the CPU whatever the model's device, so the noise is the same wherever the cuts leave the same tokens.
     """
 
-    def __init__(self, seed: int, indices: Sequence[int]) -> None:
+    def __init__(self, seed: int, indices: Sequence[int] | Sequence[str]) -> None:
         self.generators = [np.random.default_rng(row_seed(seed, index)) for index in indices]
 
     def keep(self, rows: Sequence[int]) -> None:

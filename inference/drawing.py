@@ -3,7 +3,8 @@
 Drawn, measured and chosen part by part. Does not load a model and has no public call: `inference.sampling`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,11 +12,14 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TextIteratorStreamer
 
+from data.beats import check_beats
 from data.brief import Brief
 from data.dataset import encode, special_ids
+from data.detect import evidence
 from data.draw import complete_briefs
 from data.originals import Original, normalise
 from inference import exported
+from inference.bank import bank_span
 from inference.checkpoints import Checkpoint
 from inference.choosing import Measures, choose, refusal
 from inference.decoding import Decoding
@@ -24,13 +28,22 @@ from inference.guidance import Guided
 from inference.leaks import names_in
 from inference.measured import bands, measured
 from inference.novelty import CopyIndex, copy_limit, folded, words
+from inference.paragraphs import chooser
+from inference.plans import KINDS, Planner
 from inference.rows import Processor, batches, continuations, padded
 from inference.sample import Sample, Samples
+from inference.telling import Telling, tell
 from inference.whole_names import WholeNames, capitalised
 
 BriefLike = Brief | Mapping[str, Any]
 
 BACKENDS = ("torch", "onnx")
+
+DRAWS = 4
+"""Paragraphs that are drawn for each beat, where nothing else is asked for."""
+
+ROWS_AT_ONCE = 32
+"""Paragraphs that are drawn at once; more take as long one by one."""
 
 MOST_TOKENS = 1024
 """Longest text of a model that states no length of its own."""
@@ -52,9 +65,11 @@ class Settings:
     allow: Sequence[str] = ()
     batch_size: int = 8
     backend: str = "torch"
+    plan: str | None = None
+    draws: int | None = None
 
     def __post_init__(self) -> None:
-        for key in ("best_of", "batch_size", "max_new_tokens"):
+        for key in ("best_of", "batch_size", "max_new_tokens", "draws"):
             if getattr(self, key) is not None:
                 _at_least_one(key, getattr(self, key))
         if not isinstance(self.guard, bool | int) or (self.guard is not False and self.guard < 1):
@@ -63,6 +78,8 @@ class Settings:
             )
         if self.backend not in BACKENDS:
             raise ValueError(f"unknown backend {self.backend!r}: choose {' or '.join(BACKENDS)}")
+        if self.plan is not None and self.plan not in KINDS:
+            raise ValueError(f"unknown plan {self.plan!r}: choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
         if isinstance(self.allow, str):
             object.__setattr__(self, "allow", (self.allow,))
 
@@ -155,6 +172,26 @@ class Drawing:
             min_p = run.config.get("min_p") if min_p is None else min_p
         return Decoding.choose(model, temperature, top_p, min_p, settings.guidance)
 
+    @cached_property
+    def planner(self) -> Planner:
+        """What gives the briefs their beats."""
+        run = self.checkpoint.run
+        kind = self.settings.plan or (run.config.get("plan") if run else None) or "auto"
+        told_by_i = [evidence(text).first_person for text in self.originals.texts]
+        return Planner(
+            self.checkpoint,
+            kind,
+            self.settings.seed,
+            opening=bool(self.opening),
+            first_person=2 * sum(told_by_i) > len(told_by_i),
+        )
+
+    @cached_property
+    def draws(self) -> int:
+        """Paragraphs that are drawn for each beat."""
+        run = self.checkpoint.run
+        return int(self.settings.draws or (run.config.get("draws") if run else None) or DRAWS)
+
     def briefs(
         self, brief: BriefLike | Sequence[BriefLike] | None, fields: Mapping[str, Any], n: int
     ) -> list[Brief]:
@@ -181,6 +218,8 @@ class Drawing:
             asked = [part if none else whole for part, whole, none in zip(asked, full, bare, strict=True)]
         for one in asked:
             self._refuse_too_long(one)
+        for said in dict.fromkeys(said for one in asked for said in check_beats(one)):
+            warnings.warn(said, stacklevel=4)
         return asked
 
     def _refuse_too_long(self, brief: Brief) -> None:
@@ -191,13 +230,21 @@ class Drawing:
     def part(self, briefs: Sequence[Brief], first: int, bar: "tqdm[Any]") -> Samples:
         """The samples of ``briefs``, the first of which is text number ``first``."""
         settings = self.settings
-        each = [brief for brief in briefs for _ in range(settings.best_of)]
+        numbers = [first * settings.best_of + i for i in range(len(briefs) * settings.best_of)]
+        planned = self.planner.plan([brief for brief in briefs for _ in range(settings.best_of)], numbers)
+        each = [brief for brief, _ in planned]
         drawn: dict[int, Sample] = {}
+        told = [i for i, (_, plan) in enumerate(planned) if plan != "none"]
+        for i, sample in zip(
+            told, self.told([planned[i] for i in told], [numbers[i] for i in told], bar), strict=True
+        ):
+            drawn[i] = sample
+        plain = [i for i, (_, plan) in enumerate(planned) if plan == "none"]
         # What has no brief is not guided.
-        kinds = [(padded(len(self.prompt(brief)), self.checkpoint.context), bool(brief)) for brief in each]
-        for batch in batches(kinds, settings.batch_size):
-            numbers = [first * settings.best_of + i for i in batch]
-            rows = self.samples([each[i] for i in batch], numbers)
+        kinds = [(padded(len(self.prompt(each[i])), self.checkpoint.context), bool(each[i])) for i in plain]
+        for places in batches(kinds, settings.batch_size):
+            batch = [plain[place] for place in places]
+            rows = self.samples([each[i] for i in batch], [numbers[i] for i in batch])
             drawn |= zip(batch, rows, strict=True)
             bar.update(len(batch))
         copies, names, own = (
@@ -214,6 +261,49 @@ class Drawing:
             *choose(groups, Measures(self.originals.texts, self.gate, self.base), strict=settings.strict)
         )
 
+    def pass_over(self, briefs: Sequence[Brief]) -> None:
+        """Take note of texts that are drawn already, the first ones of the call: no other gets a plot of theirs."""
+        best_of = self.settings.best_of
+        self.planner.pass_over(
+            [brief for brief in briefs for _ in range(best_of)], range(len(briefs) * best_of)
+        )
+
+    def told(
+        self,
+        planned: Sequence[tuple[Brief, str]],
+        numbers: Sequence[int],
+        bar: "tqdm[Any] | None" = None,
+        shown: Callable[[int, str], None] = lambda number, paragraph: None,
+    ) -> list[Sample]:
+        """Texts told from their beats, not yet measured."""
+        settings = self.settings
+        telling = Telling(
+            replace(self.decoding, guidance=settings.guidance or 1.0),
+            seed=settings.seed,
+            draws=self.draws,
+            rows=min(ROWS_AT_ONCE, settings.batch_size * self.draws),
+            choose=chooser(lambda text: bank_span(text) > 0),
+            guard=lambda brief, text, rows: self.guard([brief] * rows, text),
+            opening=self.opening,
+            most=settings.max_new_tokens,
+        )
+        found = tell(self.checkpoint, [brief for brief, _ in planned], telling, indices=numbers, shown=shown)
+        if bar is not None:
+            bar.update(len(found))
+        return [
+            Sample(
+                one.text,
+                brief,
+                settings.seed,
+                number,
+                one.ended,
+                one.tokens,
+                {} if one.refused is None else {"refused_runs": one.refused},
+                plan=plan,
+            )
+            for one, (brief, plan), number in zip(found, planned, numbers, strict=True)
+        ]
+
     def prompt(self, brief: Brief) -> list[int]:
         """Token ids before the first drawn one. Header and text are encoded apart, as in training, so that no token
         spans the border between them."""
@@ -221,15 +311,17 @@ class Drawing:
         first, _ = special_ids(tokenizer)
         return [first, *encode(brief.header(), tokenizer), *encode(self.opening, tokenizer)]
 
-    def guard(self, briefs: Sequence[Brief]) -> CopyGuard | None:
-        """What keeps a batch from copying."""
+    def guard(self, briefs: Sequence[Brief], begun: str | None = None) -> CopyGuard | None:
+        """What keeps a batch from copying; its texts begin with the opening, or with ``begun``."""
         guard, copies = self.settings.guard, self.originals.copies
         if guard is False or copies is None or self.originals.limit is None:
             return None
         most = self.originals.limit if guard is True else guard
         allowed = {word.text for word in words(" ".join(self.settings.allow))}
         free = [{folded(name) for name in capitalised(brief)} | allowed for brief in briefs]
-        return CopyGuard(copies, self.checkpoint.tokenizer, most, free, self.opening)
+        return CopyGuard(
+            copies, self.checkpoint.tokenizer, most, free, self.opening if begun is None else begun
+        )
 
     def tokens(
         self,

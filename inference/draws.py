@@ -75,6 +75,10 @@ def draw_samples(run: Run, *, folds_only: bool = False, progress: bool = False) 
     settings: dict[str, Any] = {key: float(config[key]) for key in ("temperature", "top_p", "min_p")}
     settings["guidance"] = float(config.get("guidance", DEFAULTS["guidance"]))
     settings["guard"] = bool(config.get("guard", False))
+    settings["plan"], settings["draws"] = (
+        config.get("plan", "none"),
+        config.get("draws"),
+    )  # none: an older run
     settings["max_new_tokens"] = load(run.path).model.generation_config.max_new_tokens
     # The texts are the same, and 32 rows together take half the time of eights; a guided text takes two.
     settings["batch_size"] = 32 if settings["guidance"] == 1 else 16

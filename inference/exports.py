@@ -58,7 +58,10 @@ def export(samples: Sequence["Sample"], form: str) -> str:
 def _csv(samples: Sequence["Sample"]) -> str:
     rows = [
         {
-            **{f"brief_{key}": _no_formula(value) for key, value in sample.brief.to_dict().items()},
+            **{
+                f"brief_{key}": _no_formula(_line(key, value))
+                for key, value in sample.brief.to_dict().items()
+            },
             "seed": sample.seed,
             "index": sample.index,
             "ended_by_eos": sample.ended_by_eos,
@@ -75,6 +78,11 @@ def _csv(samples: Sequence["Sample"]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()
+
+
+def _line(key: str, value: Any) -> Any:
+    """A brief's field in one cell: beats one below the other, keywords with commas."""
+    return ("\n" if key == "beats" else ", ").join(value) if isinstance(value, list) else value
 
 
 def _flat(scores: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +102,12 @@ def _no_formula(value: Any) -> Any:
 
 
 def _markdown(number: int, sample: "Sample") -> str:
-    brief = "; ".join(f"{key}: {value}" for key, value in sample.brief.to_dict().items())
+    fields = sample.brief.to_dict()
+    beats = fields.pop("beats", ())
+    brief = "; ".join(f"{key}: {_line(key, value)}" for key, value in fields.items())
     head = f"## {number}\n\n*{brief}*\n\n" if brief else f"## {number}\n\n"
+    if beats:
+        plot = "\n".join(f"{at}. {beat}" for at, beat in enumerate(beats, start=1))
+        head += f"*beats:*\n\n{plot}\n\n* * *\n\n"
     # Two spaces keep the lines of verse apart.
     return head + "\n\n".join("  \n".join(part.split("\n")) for part in sample.text.split("\n\n"))

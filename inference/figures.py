@@ -140,7 +140,11 @@ def held_out(run: Run) -> dict[str, Any]:
         result[f"bits_per_byte_{label}"] = bits / n_bytes if n_bytes else None
         result[f"perplexity_{label}"] = 2 ** (bits / n_tokens) if n_tokens else None
     result["bits_per_byte_control"] = run.held_out.get("bits_per_byte_control")
-    for key, name in (("with_brief", "bits_per_byte_with_brief"), ("end_nll", "end_nll")):
+    for key, name in (
+        ("with_brief", "bits_per_byte_with_brief"),
+        ("with_beats", "bits_per_byte_with_beats"),
+        ("end_nll", "end_nll"),
+    ):
         for label in totals:
             values = [fold[key][label] for fold in run.held_out["folds"] if key in fold]
             result[f"{name}_{label}"] = statistics.mean(values) if values else None

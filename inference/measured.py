@@ -11,6 +11,7 @@ from typing import Any
 
 from inference.adherence import adherence
 from inference.band import banded
+from inference.bank import bank_span
 from inference.leaks import leaked_names
 from inference.novelty import CopyIndex, copy_limit, repetition
 from inference.sample import Sample
@@ -24,6 +25,8 @@ def measured(sample: Sample, copies: CopyIndex | None, names: Collection[str] = 
         "obeyed": adherence(sample.text, sample.brief),
         **sample.scores,
     }
+    if sample.plan != "none":
+        scores["bank_span"] = bank_span(sample.text)
     if copies is None:
         return replace(sample, scores=scores)
     longest, novelty = copies.longest(sample.text), copies.ngram_novelty(sample.text)

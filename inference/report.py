@@ -135,6 +135,7 @@ def _content(
         "limits": limits(len(run.originals)),
         "notes": final.notes,
         "own_base": run.base.id == DEFAULT,
+        "told_from_bank": any(row.get("plan") == "bank" for row in rows),
     }
 
 

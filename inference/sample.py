@@ -26,6 +26,7 @@ class Sample:
     the brief it keeps to, `inference.adherence`), and from a run also longest_copied_span (words), novelty_4gram (0..1), nearest (an
     original's name) and leaked_names (of the originals' people, unasked for); with the guard refused_runs, how often it kept a run
     from going on; where it was chosen among several, style (0..1) too. ``copied_spans`` are those of five words and more.
+    ``plan`` says whose the brief's beats are: "given" by the user, of a plot of the "bank", by the base ("model"), or "none".
     ``remark`` says what speaks against showing it, ``chosen`` whether it was not left aside for another or for that. ``band`` has
     the originals' own least and most of some of the scores.
     """
@@ -40,6 +41,7 @@ class Sample:
     copied_spans: tuple[CopiedSpan, ...] = ()
     chosen: bool = True
     remark: str | None = None
+    plan: str = "none"
     band: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class Sample:
             "copied_spans": [vars(span) for span in self.copied_spans],
             "chosen": self.chosen,
             "remark": self.remark,
+            "plan": self.plan,
         }
 
     def __str__(self) -> str:
@@ -89,7 +92,7 @@ def page(samples: Iterable[Sample]) -> str:
     return "".join(
         '<article style="max-width:34em;margin:1em 0;padding:1.6em 2.4em;background:#fdfaf3;color:#222;'
         'border:1px solid #ddd5c2;font:1.05em/1.55 Georgia,serif">'
-        f'<p style="{_SMALL};text-align:center;margin:0 0 1.4em">{_brief(sample)}</p>'
+        f'<p style="{_SMALL};text-align:center;margin:0 0 1.4em">{_brief(sample)}</p>{_beats(sample)}'
         f'<div style="white-space:pre-wrap;hyphens:auto">{mark_spans(sample.text, sample.copied_spans)}</div>'
         f'<div style="margin-top:1.4em;border-top:1px solid #ddd5c2;padding-top:.8em">{_facts(sample)}</div></article>'
         for sample in samples
@@ -111,10 +114,12 @@ _SMALL = "font:.75em/1.5 sans-serif;color:#6b6455"
 
 
 def _brief(sample: Sample) -> str:
-    """The brief's fields, what the text does not keep to struck through."""
+    """The brief's fields without its beats. A field that the text does not keep to is struck through."""
     obeyed = sample.scores.get("obeyed", {})
     said = []
     for key, value in sample.brief.to_dict().items():
+        if key == "beats":
+            continue
         shown = html.escape(
             ", ".join(value)
             if isinstance(value, list)
@@ -126,6 +131,13 @@ def _brief(sample: Sample) -> str:
         title = html.escape(f"{key}: {'kept to' if kept else 'not in the text in these words'}", quote=True)
         said.append(f'<span title="{title}">{shown if kept else f"<s>{shown}</s>"}</span>')
     return " · ".join(said)
+
+
+def _beats(sample: Sample) -> str:
+    """The brief's beats as a list that opens on demand; "" without beats."""
+    rows = "".join(f"<li>{html.escape(beat)}</li>" for beat in sample.brief.beats)
+    style = f'style="{_SMALL};margin:0 0 1.4em"'
+    return f"<details {style}><summary>beats</summary><ol>{rows}</ol></details>" if rows else ""
 
 
 def _facts(sample: Sample) -> str:

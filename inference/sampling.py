@@ -7,16 +7,19 @@ brief (`inference.measured`). The calls alone: how a call's texts are drawn is `
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from tqdm import tqdm
 from transformers import PreTrainedModel, TextIteratorStreamer
 
-from data.brief import FIELDS
+from data.brief import FIELDS, Brief
 from data.originals import Original
+from data.stories import PARAGRAPHS
 from inference import exported
 from inference.checkpoints import Checkpoint, load
 from inference.drawing import BriefLike, Drawing, Settings
@@ -45,6 +48,8 @@ def generate(
     batch_size: int = 8,
     dtype: str = "auto",
     backend: str = "torch",
+    plan: str | None = None,
+    draws: int | None = None,
     progress: bool | None = None,
     **fields: Any,
 ) -> Samples:
@@ -74,6 +79,7 @@ def generate(
     settings = Settings(
         best_of=best_of, seed=seed, strict=strict, temperature=temperature, top_p=top_p, min_p=min_p,
         guidance=guidance, max_new_tokens=max_new_tokens, guard=guard, allow=allow, batch_size=batch_size, backend=backend,
+        plan=plan, draws=draws,
     )  # fmt: skip
     drawing = Drawing(_loaded(source, dtype, backend), originals, opening, settings)
     briefs = drawing.briefs(brief, fields, n)
@@ -108,6 +114,7 @@ def generate_parts(
     def parts() -> Iterator[Samples]:
         with _bar(len(briefs) * drawing.settings.best_of, progress) as bar:
             bar.update(done * drawing.settings.best_of)
+            drawing.pass_over(briefs[:done])
             for start in range(done, len(briefs), size):
                 yield drawing.part(briefs[start : start + size], start, bar)
 
@@ -130,33 +137,58 @@ def stream(
     allow: Sequence[str] = (),
     dtype: str = "auto",
     backend: str = "torch",
+    plan: str | None = None,
+    draws: int | None = None,
     **fields: Any,
 ) -> Iterator[str]:
-    """The text of ``generate(source, n=1, ...)`` in pieces as they are drawn, ``opening`` first."""
+    """The text of ``generate(source, n=1, ...)`` in pieces as they are drawn, ``opening`` first; one that is told from beats by
+    paragraphs, each as soon as it is chosen."""
     settings = Settings(
         seed=seed, temperature=temperature, top_p=top_p, min_p=min_p, guidance=guidance, max_new_tokens=max_new_tokens,
-        guard=guard, allow=allow, backend=backend,
+        guard=guard, allow=allow, backend=backend, plan=plan, draws=draws,
     )  # fmt: skip
     drawing = Drawing(_loaded(source, dtype, backend), originals, opening, settings)
     found = drawing.briefs(brief, fields, 1)
     if len(found) > 1:
         raise ValueError(f"stream draws one text, found {len(found)} briefs: use generate")
-    (one,) = found
-    streamer = TextIteratorStreamer(drawing.checkpoint.tokenizer, skip_prompt=True, skip_special_tokens=True)
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            drawing.tokens([one], [0], drawing.guard([one]), streamer)
-        except BaseException as error:  # an exception of the thread belongs to the caller
-            failure.append(error)
-            streamer.end()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
     if drawing.opening:
         yield drawing.opening
-    yield from (piece for piece in streamer if piece)
+    (planned,) = drawing.planner.plan(found, [0])
+    yield from _told(drawing, planned) if planned[1] != "none" else _drawn(drawing, found[0])
+
+
+def _drawn(drawing: Drawing, brief: Brief) -> Iterator[str]:
+    """The pieces of a text as they are drawn."""
+    streamer = TextIteratorStreamer(drawing.checkpoint.tokenizer, skip_prompt=True, skip_special_tokens=True)
+    work = partial(drawing.tokens, [brief], [0], drawing.guard([brief]), streamer)
+    yield from _pieces(streamer, work, streamer.end)
+
+
+def _told(drawing: Drawing, planned: tuple[Brief, str]) -> Iterator[str]:
+    """The paragraphs of a text as they are chosen, without the opening."""
+    ready: SimpleQueue[str | None] = SimpleQueue()
+    work = partial(drawing.told, [planned], [0], shown=lambda _, paragraph: ready.put(paragraph))
+    said = drawing.opening
+    text = said.rpartition(PARAGRAPHS)[0]
+    for paragraph in _pieces(iter(ready.get, None), work, lambda: ready.put(None)):
+        before, text = text, f"{text}{PARAGRAPHS}{paragraph}" if text else paragraph
+        yield text[max(len(before), len(said)) :]
+
+
+def _pieces(pieces: Iterator[str], work: Callable[[], Any], end: Callable[[], None]) -> Iterator[str]:
+    """What ``work`` gives into ``pieces`` in a thread of its own, up to ``end``, which is called also where it fails."""
+    failure: list[BaseException] = []
+
+    def working() -> None:
+        try:
+            work()
+        except BaseException as error:  # an exception of the thread belongs to the caller
+            failure.append(error)
+        end()
+
+    thread = threading.Thread(target=working, daemon=True)
+    thread.start()
+    yield from (piece for piece in pieces if piece)
     thread.join()
     if failure:
         raise failure[0]

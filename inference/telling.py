@@ -1,26 +1,61 @@
-"""Tells stories from plots: behind a brief and its beats, each paragraph after the line of its own beat.
+"""Tells stories from plots: behind a brief with beats, each paragraph after the line of its own beat, the best of several.
 
-The beats' lines are put in as the text comes to them, so that a whole batch is drawn in one go and no paragraph is read twice. One
-draw a paragraph, nothing is chosen. Which beats a story gets is the caller's business.
+A small model holds a scene for a paragraph and loses it over eight. So it is told at each paragraph what comes next, several are
+drawn, and one is gone on with. All candidates of all stories are drawn in one go; a story does not wait for the others, and what
+its paragraphs have in common is read once (`inference.row_cache`). Which beats a story has is the caller's business, and which
+paragraph is the best too (`inference.paragraphs`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import zip_longest
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor
 
 from data.brief import Brief
 from data.dataset import encode, special_ids
 from data.stories import PARAGRAPHS, beat_line, plan_header, plan_lines
 from inference.checkpoints import Checkpoint
-from inference.decoding import Decoding
-from inference.drawing import MOST_TOKENS
-from inference.rows import batches, continuations, padded
+from inference.decoding import Decoding, few_threads
+from inference.guard import CopyGuard
+from inference.guidance import Guided
+from inference.packed_weights import packed_weights
+from inference.row_cache import RowCache
+from inference.rows import ROWS, WORTH_LEAVING, Processor
 from inference.whole_names import WholeNames
+
+USUAL = 45
+"""Words of a paragraph where no length is asked for."""
+
+LONGEST = 2.0
+"""Times its share of the length at which a paragraph is cut."""
+
+WAITED_FOR = 0.75
+"""Share of the candidates after which the others are cut: the slowest of four would cost a quarter of the time."""
+
+PIECES = 1.4
+"""Tokens of a word, at most, in a text of many names."""
+
+LEAST = 64
+"""Tokens that any paragraph may have."""
+
+_SENTENCE_END = re.compile(r"[.!?…][\"”’')]*\Z")
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """One that was drawn. ``whole``: it ended by itself; else it was cut behind a sentence, or where there is none anywhere.
+    ``likely``: the mean log probability of its tokens, in nats, before anything was changed by temperature or guidance.
+    ``refused``: how often the guard kept it from going on as an original does."""
+
+    text: str
+    whole: bool
+    likely: float
+    refused: int = 0
+    tokens: tuple[int, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -29,6 +64,8 @@ class Told:
 
     paragraphs: tuple[str, ...]
     ended: bool
+    tokens: int = 0
+    refused: int | None = None
 
     @property
     def text(self) -> str:
@@ -36,148 +73,326 @@ class Told:
         return PARAGRAPHS.join(self.paragraphs)
 
 
+Choose = Callable[[Brief, Sequence[str], Sequence[Paragraph]], int]
+"""Which of the paragraphs is gone on with: of a brief, behind the paragraphs that are there already."""
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How stories are told.
+
+    decoding: how tokens are drawn; guidance counts what brief and beats make more probable. seed: of the draws. draws: paragraphs
+    among which one is chosen. rows: texts at once that the model works on, a multiple of four; each paragraph that is drawn is one,
+    two where it is guided. choose: which paragraph is taken. guard: makes what keeps so many rows from copying, behind a text.
+    opening: what every story begins with; a beat for each of its paragraphs. most: tokens of a story, None for any number.
+    """
+
+    decoding: Decoding
+    seed: int = 0
+    draws: int = 1
+    rows: int = 32
+    choose: Choose = lambda brief, before, drawn: 0
+    guard: Callable[[Brief, str, int], CopyGuard | None] = lambda brief, text, rows: None
+    opening: str = ""
+    most: int | None = None
+
+
 def tell(
     checkpoint: Checkpoint,
     briefs: Sequence[Brief],
-    plans: Sequence[Sequence[str]],
+    telling: Telling,
     *,
-    decoding: Decoding,
-    seed: int = 0,
-    batch_size: int = 32,
+    indices: Sequence[int] | None = None,
+    shown: Callable[[int, str], None] = lambda number, paragraph: None,
 ) -> list[Told]:
-    """Tell one story for each brief from its plan.
+    """Tell one story for each brief from its beats.
 
-    checkpoint: a base that was taught by `training.base`. briefs: one a story, may be empty. plans: the beats of each story.
-    decoding: how tokens are drawn. seed: of the draws; story i depends on its brief, its plan and (seed, i) alone.
-    batch_size: stories at once. Returns one `Told` a brief. Raises ValueError for a plan without beats or without room for a text.
+    checkpoint: a base that was taught by `training.base`, or a model tuned on it. briefs: each with beats. telling: how. indices:
+    which samples they are, by default 0, 1, 2 and so on; a story depends on its brief, the seed and its index alone. shown: called
+    with a story's number and each of its paragraphs as it is chosen. Returns one `Told` a brief. Raises ValueError for a brief
+    without beats, without room for a text, or with fewer beats than the opening has paragraphs, and for a model with layers that
+    don't see the whole text.
     """
-    if len(briefs) != len(plans):
-        raise ValueError(f"there must be one plan for each of {len(briefs)} briefs, found {len(plans)}")
-    if empty := [number for number, beats in enumerate(plans, start=1) if not beats]:
-        raise ValueError(f"plan {empty[0]} has no beats; give it one line for each paragraph")
-    _, end = special_ids(checkpoint.tokenizer)
-    prompts = [_prompt(checkpoint.tokenizer, b, p) for b, p in zip(briefs, plans, strict=True)]
-    if long := [
-        number for number, prompt in enumerate(prompts, start=1) if len(prompt) >= checkpoint.context
-    ]:
-        raise ValueError(
-            f"brief and plan {long[0]} have {len(prompts[long[0] - 1])} tokens and the model sees {checkpoint.context} at once; "
-            "give fewer or shorter beats"
-        )
-    widths = [padded(len(prompt), checkpoint.context) for prompt in prompts]
     found: dict[int, Told] = {}
-    for batch in batches(widths, batch_size):
-        lines = [_Lines(checkpoint.tokenizer, plans[i]) for i in batch]
-        follow = _Follow(lines, end, _breaks(checkpoint.tokenizer))
-        names = WholeNames(checkpoint.tokenizer, [briefs[i] for i in batch])
-        processors = [follow, names, *decoding.warpers(), *decoding.noise(seed, batch), _Forced(lines)]
-        width = widths[batch[0]]
-        put_in = max(sum(map(len, line.coming)) for line in lines)
-        most = min(checkpoint.context - width, MOST_TOKENS + put_in)
-        rows = continuations(checkpoint.model, [prompts[i] for i in batch], width, most, end, processors)
-        for i, row, line in zip(batch, rows, lines, strict=True):
-            found[i] = line.read(row, end)
-    return [found[i] for i in range(len(briefs))]
+    for number, told in _Teller(checkpoint, briefs, telling, indices or range(len(briefs)), shown).run():
+        found[number] = told
+    return [found[number] for number in range(len(briefs))]
 
 
-def _prompt(tokenizer: Any, brief: Brief, beats: Sequence[str]) -> list[int]:
-    """Token ids up to the first paragraph, put together from the pieces that training encodes one by one."""
-    opening, _ = special_ids(tokenizer)
-    pieces = (plan_header(brief), plan_lines(beats), beat_line(beats[0]))
-    return [opening, *(token for piece in pieces for token in encode(piece, tokenizer))]
+def plan_prompt(tokenizer: Any, brief: Brief) -> list[int]:
+    """Token ids up to the first paragraph, put together from the pieces that training encodes one by one.
 
-
-class _Lines:
-    """Where one story is: the lines of the beats still to come, and the tokens of the one that is being put in."""
-
-    def __init__(self, tokenizer: Any, beats: Sequence[str]) -> None:
-        self.tokenizer = tokenizer
-        self.break_, self.line_break = encode(PARAGRAPHS, tokenizer), encode("\n", tokenizer)
-        self.coming = [encode(beat_line(beat), tokenizer) for beat in beats[1:]]
-        self.queue: list[int] = []
-        self.putting = True  # the prompt ends with the line of the first beat
-        self.blank = True  # the paragraph has no word yet
-        self.wanted: int | None = None  # the token that must come next; None where it is free
-        self.count = -1  # tokens of the row; the first token that is followed is the prompt's last
-        self.starts: list[int] = []
-        self.stops: list[int] = []
-
-    def follow(self, token: int, end: int) -> None:
-        """Take note of ``token``, the row's newest."""
-        self.count += 1
-        if self.queue:
-            self.wanted = self.queue.pop(0)
-            return
-        self.wanted = None
-        if self.putting:  # ``token`` is the line's own break
-            self.putting, self.blank = False, True
-            self.starts.append(self.count)
-        elif "\n" in (drawn := self.tokenizer.decode([token])):
-            # One break is drawn of the two: as in training, the other one follows.
-            rest = [] if drawn.count("\n") > 1 or [token] == self.break_ else self.line_break
-            self.queue = [*rest, *self.coming.pop(0)] if self.coming else [end]
-            self.putting = True
-            self.stops.append(self.count)
-            self.wanted = self.queue.pop(0)
-        elif drawn.strip():
-            self.blank = False
-
-    def read(self, row: Sequence[int], end: int) -> Told:
-        """The paragraphs of the drawn ``row``, without the lines that were put in."""
-        drawn = list(row[: row.index(end)] if end in row else row)
-        spans = zip_longest(self.starts, self.stops, fillvalue=len(drawn))
-        found = (
-            self.tokenizer.decode(drawn[start:stop], skip_special_tokens=True).strip().split("\n")[0]
-            for start, stop in spans
-        )
-        return Told(tuple(filter(None, found)), end in row and not self.coming)
+    tokenizer: of the model. brief: with beats.
+    """
+    first, _ = special_ids(tokenizer)
+    pieces = (plan_header(brief), plan_lines(brief.beats))
+    return [first, *(token for piece in pieces for token in encode(piece, tokenizer))]
 
 
 @lru_cache(maxsize=2)
-def _breaks(tokenizer: Any) -> list[int]:
+def breaks(tokenizer: Any) -> list[int]:
     """The tokens with a line break in them."""
     return [token for token in range(len(tokenizer)) if "\n" in tokenizer.decode([token])]
 
 
-class _Follow(LogitsProcessor):
-    """Follows the stories. No story ends while beats are to come, and no paragraph is empty."""
+class _Teller:
+    """All stories of one call, in the rows of one cache."""
 
-    def __init__(self, lines: list[_Lines], end: int, breaks: list[int]) -> None:
-        self.lines, self.end, self.breaks = lines, end, breaks
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        briefs: Sequence[Brief],
+        telling: Telling,
+        indices: Sequence[int],
+        shown: Callable[[int, str], None],
+    ) -> None:
+        self.checkpoint, self.telling, self.shown = checkpoint, telling, shown
+        self.tokenizer = checkpoint.tokenizer
+        self.draws = telling.draws if telling.decoding.temperature else 1  # greedy ones are all the same
+        self.waiting = deque(
+            _Story(self, number, brief, index)
+            for number, (brief, index) in enumerate(zip(briefs, indices, strict=True))
+        )
+        self.each = self.draws * (2 if telling.decoding.guidance > 1 else 1)
+        stories = max(1, min(len(self.waiting), telling.rows // self.each))
+        self.slots: list[_Story | None] = [None] * stories
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these of the present rows alone."""
-        self.lines = [self.lines[row] for row in rows]
+    def run(self) -> Iterator[tuple[int, Told]]:
+        """Yield each story's number and the story as soon as it is told."""
+        if not self.waiting:
+            return
+        model = self.checkpoint.model
+        self.cache = RowCache(model, -(-len(self.slots) * self.each // ROWS) * ROWS)
+        with packed_weights(model), few_threads(model):
+            while True:
+                for slot in range(len(self.slots)):
+                    while (story := self._at(slot)) and (told := story.draw(self.cache)):
+                        yield story.number, told
+                        self.slots[slot] = None
+                if not any(self.slots):
+                    return
+                self._leave()
+                tokens: list[int | None] = [None] * len(self.cache.lengths)
+                for story in filter(None, self.slots):
+                    for row, token in story.wanted():
+                        tokens[row] = token
+                scores = self.cache.step(tokens)
+                for story in filter(None, self.slots):
+                    story.scores = scores[story.rows]
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """``scores`` (B, V) with the end token out of reach where beats are left, and breaks where a paragraph begins."""
-        scores = scores.clone()  # type: ignore[assignment]
-        for row, (line, token) in enumerate(zip(self.lines, input_ids[:, -1].tolist(), strict=True)):
-            if token == self.end:
-                line.wanted = None
-                continue
-            line.follow(token, self.end)
-            if line.coming or line.blank:
-                scores[row, self.end] = -torch.inf
-            if line.blank:
-                scores[row, self.breaks] = -torch.inf
-        return scores
+    def _at(self, slot: int) -> "_Story | None":
+        """The story of a slot; where there is none, one that waits."""
+        if self.slots[slot] is None and self.waiting:
+            story = self.waiting.popleft()
+            story.begin(self.cache, range(slot * self.each, (slot + 1) * self.each))
+            self.slots[slot] = story
+        return self.slots[slot]
+
+    def _leave(self) -> None:
+        """Let the rows of stories that are told go, where that makes the batch much smaller."""
+        left = [story for story in self.slots if story]
+        wanted = -(-len(left) * self.each // ROWS) * ROWS
+        if wanted > WORTH_LEAVING * len(self.cache.lengths):
+            return
+        kept = [row for story in left for row in story.rows]
+        others = [row for row in range(len(self.cache.lengths)) if row not in kept]
+        self.cache.keep([*kept, *others[: wanted - len(kept)]])
+        self.slots = list(left)
+        for slot, story in enumerate(left):
+            story.rows = list(range(slot * self.each, (slot + 1) * self.each))
 
 
-class _Forced(LogitsProcessor):
-    """Puts in the lines of the beats: where a paragraph is over, the best score is that of the line's next token."""
+class _Story:
+    """One story: where it is, and the candidates for its present paragraph."""
 
-    def __init__(self, lines: list[_Lines]) -> None:
-        self.lines = lines
+    def __init__(self, teller: _Teller, number: int, brief: Brief, index: int) -> None:
+        self.teller, self.number, self.brief, self.index = teller, number, brief, index
+        tokenizer = teller.tokenizer
+        _, self.end = special_ids(tokenizer)
+        self.break_, self.line_break = encode(PARAGRAPHS, tokenizer), encode("\n", tokenizer)
+        self.paragraphs: list[str] = []
+        self.base = [0, 0]
+        """Tokens before the paragraph, of the candidates and of those that are guided by."""
+        self.count = self.refused = 0
+        self.guarded = False
+        if not brief.beats:
+            raise ValueError(
+                f"brief {number + 1} has no beats; give it one line for each paragraph: beats=[...]"
+            )
+        *told, self.begun = teller.telling.opening.split(PARAGRAPHS)
+        if len(told) >= len(brief.beats):
+            raise ValueError(
+                f"the opening has {len(told) + 1} paragraphs and brief {number + 1} has beats for {len(brief.beats)}; "
+                "give a beat for each paragraph, those of the opening too"
+            )
+        self.prompt = plan_prompt(tokenizer, brief)
+        self.contrast = [special_ids(tokenizer)[0]]
+        for beat, paragraph in zip(brief.beats, told, strict=False):
+            text = encode(paragraph + PARAGRAPHS, tokenizer)
+            self.prompt += [*encode(beat_line(beat), tokenizer), *text]
+            self.contrast += text
+            self.paragraphs.append(paragraph)
+        begun = encode(self.begun, tokenizer)
+        self.prompt += [*encode(beat_line(brief.beats[len(told)]), tokenizer), *begun]
+        self.contrast += begun
+        if len(self.prompt) >= teller.checkpoint.context - LEAST:
+            raise ValueError(
+                f"brief and beats {number + 1} have {len(self.prompt)} tokens and the model sees {teller.checkpoint.context} at once; "
+                "give fewer or shorter beats"
+            )
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these of the present rows alone."""
-        self.lines = [self.lines[row] for row in rows]
+    def begin(self, cache: RowCache, rows: Sequence[int]) -> None:
+        """Read brief and beats into the story's ``rows``: its candidates', then those that are guided by."""
+        self.rows = list(rows)
+        for row in self.rows:
+            cache.cut(row, 0)
+        self._read(cache, 0, self.prompt, self.contrast)
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """``scores`` (B, V), all but one of a row out of reach where a line is put in."""
-        for row, line in enumerate(self.lines):
-            if line.wanted is not None:
-                scores[row] = -torch.inf
-                scores[row, line.wanted] = 0
-        return scores
+    def _read(self, cache: RowCache, chosen: int, own: list[int], contrast: list[int]) -> None:
+        """Go on with candidate ``chosen``: read what comes before the next paragraph, and let all candidates begin there."""
+        draws, lengths = self.teller.draws, self.base
+        scores, self.base = [], []
+        parts = [self.rows[:draws], self.rows[draws:]]
+        for rows, tokens, start in zip(parts, (own, contrast), lengths, strict=True):
+            if rows:
+                found = cache.read(rows[chosen], tokens)
+                cache.copy(rows[chosen], rows, start)
+                scores.append(found.expand(draws, -1))
+            self.base.append(cache.lengths[rows[chosen]] if rows else 0)
+        self.scores = torch.cat(scores)
+        self._new_paragraph()
+
+    def _new_paragraph(self) -> None:
+        telling, draws, at = self.teller.telling, self.teller.draws, len(self.paragraphs)
+        self.last = at == len(self.brief.beats) - 1
+        self.drawn: list[list[int]] = [[] for _ in range(draws)]
+        self.likely = [0.0] * draws
+        self.over: list[bool | None] = [None] * draws
+        """Of each candidate: None while it is drawn, whether it ended by itself afterwards."""
+        self.closing: list[list[int]] = [self.break_] * draws
+        share = (self.brief.length or USUAL * len(self.brief.beats)) / len(self.brief.beats)
+        room = self.teller.checkpoint.context - self.base[0] - 1
+        self.most = min(max(LEAST, round(LONGEST * PIECES * share)), room)
+        if telling.most is not None:
+            self.most = min(self.most, telling.most - self.count)
+        text = PARAGRAPHS.join([*self.paragraphs, self.begun])
+        self.guard = telling.guard(self.brief, text, draws)
+        decoding = telling.decoding
+        refusing: list[Processor] = [WholeNames(self.teller.tokenizer, [self.brief] * draws)]
+        warpers = [*refusing, *([self.guard] if self.guard else []), *decoding.warpers()]
+        noise = decoding.noise(telling.seed, [f"{self.index}:{at}:{draw}" for draw in range(draws)])
+        self.processors: list[Processor] = [*warpers, *noise]
+        if decoding.guidance > 1:
+            self.processors = [Guided(decoding.guidance, decoding.temperature or 1.0, warpers, noise)]
+
+    def draw(self, cache: RowCache) -> Told | None:
+        """Draw the next token of every candidate; where all are over, begin the next paragraph. The story, once it is told."""
+        while True:
+            if self.most > 0:
+                self._draw()
+            if self.over.count(None) <= (1 - WAITED_FOR) * len(self.over):
+                self.over = [bool(over) for over in self.over]
+            if self.most > 0 and None in self.over:
+                return None
+            if (told := self._chosen(cache)) is not None:
+                return told
+
+    def _draw(self) -> None:
+        draws = self.teller.draws
+        scores = self.scores.clone()
+        own = scores[:draws]
+        blank = [not drawn and not self.begun for drawn in self.drawn]
+        for row, empty in enumerate(blank):
+            if empty or not self.last:
+                own[row, self.end] = -torch.inf
+            if empty or self._blank(row):
+                own[row, breaks(self.teller.tokenizer)] = -torch.inf
+                own[row, self.end] = -torch.inf
+        logs = torch.log_softmax(own.float(), dim=-1)
+        ids = torch.tensor([[drawn[-1] if drawn else self.prompt[-1]] for drawn in self.drawn])
+        for row, over in enumerate(self.over):
+            if over is not None:
+                ids[row] = self.end
+        ids = ids.repeat(len(scores) // draws, 1).to(scores.device)
+        for processor in self.processors:
+            scores = processor(ids, scores)  # type: ignore[arg-type]
+        for row, token in enumerate(scores[:draws].argmax(dim=-1).tolist()):
+            if self.over[row] is None:
+                self.likely[row] += float(logs[row, token])
+                self._take(row, token)
+
+    def _blank(self, row: int) -> bool:
+        """Whether a candidate has no word yet."""
+        return not (self.begun + self.teller.tokenizer.decode(self.drawn[row])).strip()
+
+    def _take(self, row: int, token: int) -> None:
+        """Note the ``token`` that was drawn for a candidate."""
+        said = "" if token == self.end else self.teller.tokenizer.decode([token])
+        if token == self.end or "\n" in said:
+            self.over[row] = True
+            if said.strip():  # the token is the last mark of the paragraph and its break in one
+                self.drawn[row].append(token)
+                self.closing[row] = [] if said.count("\n") > 1 else self.line_break
+            return
+        self.drawn[row].append(token)
+        if len(self.drawn[row]) >= self.most:
+            self.over[row] = False
+
+    def wanted(self) -> Iterator[tuple[int, int]]:
+        """The rows that go on, and the token of each."""
+        draws = self.teller.draws
+        for at, row in enumerate(self.rows):
+            if self.over[at % draws] is None:
+                yield row, self.drawn[at % draws][-1]
+
+    def _candidate(self, row: int) -> Paragraph:
+        """A drawn paragraph; of one that was cut what is whole of it."""
+        tokens, whole = self.drawn[row], bool(self.over[row])
+        likely = self.likely[row] / max(1, len(tokens))
+        if not whole:
+            ends = (
+                count
+                for count in range(len(tokens), 0, -1)
+                if _SENTENCE_END.search(self._said(tokens[:count]))
+            )
+            tokens = tokens[: next(ends, len(tokens))]
+        refused = self.guard.times[row] if self.guard else 0
+        text = (self.begun + self._said(tokens)).strip().split("\n")[0]
+        return Paragraph(text, whole, likely, refused, tuple(tokens))
+
+    def _said(self, tokens: Sequence[int]) -> str:
+        """What ``tokens`` add to a text."""
+        return str(self.teller.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def _chosen(self, cache: RowCache) -> Told | None:
+        """Take the best candidate and begin the next paragraph. The story, where that was its last or there is no more room."""
+        telling, drawn = self.teller.telling, [self._candidate(row) for row in range(self.teller.draws)]
+        at = telling.choose(self.brief, self.paragraphs, drawn) if len(drawn) > 1 else 0
+        best = drawn[at]
+        if best.text:
+            self.paragraphs.append(best.text)
+            self.teller.shown(self.number, best.text)
+        self.begun = ""
+        self.count += len(best.tokens)
+        self.refused += best.refused
+        self.guarded = self.guarded or self.guard is not None
+        lines = (
+            []
+            if self.last
+            else encode(beat_line(self.brief.beats[len(self.paragraphs)]), self.teller.tokenizer)
+        )
+        closing = self.closing[at] if best.whole else self.break_
+        room = self.teller.checkpoint.context - self.base[0] - len(best.tokens) - len(closing) - len(lines)
+        full = room < LEAST or (telling.most is not None and self.count >= telling.most)
+        if self.last or full or not best.text:
+            ended = self.last and best.whole
+            return Told(tuple(self.paragraphs), ended, self.count, self.refused if self.guarded else None)
+        draws = self.teller.draws
+        rest: list[list[int]] = []
+        for rows, base in zip((self.rows[:draws], self.rows[draws:]), self.base, strict=True):
+            if rows:  # what of the paragraph has not been read yet: its last token, where it was cut
+                cache.cut(rows[at], base + len(best.tokens))
+                rest.append(list(best.tokens[cache.lengths[rows[at]] - base :]))
+        own = [*rest[0], *closing, *lines]
+        self._read(cache, at, own, [*rest[-1], *closing])
+        return None

@@ -1,11 +1,13 @@
-"""Keeps a name of the brief from being begun twice: "Ab Abigail".
+"""Keeps a name of the brief from being begun twice, "Ab Abigail", and from being left in its middle, "Glen" for "Glenn".
 
 A name at the beginning of a line is other tokens than behind a space, and a small model, having drawn the first of those, now and
-then goes on as if a space were there. While drawing, a space and the same name are refused behind the beginning of a name,
-unless that beginning is a word of its own.
+then goes on as if a space were there, or ends too soon. While drawing, a space and the same name are refused behind the beginning of a
+name, and so is whatever would end the word there, unless that beginning is a word of its own.
 """
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -13,11 +15,14 @@ from transformers import LogitsProcessor
 
 from data.brief import Brief
 from data.dataset import encode
+from data.english import is_ordinary
 from data.lists import words as list_words
 from inference.novelty import words
 
 MOST = 16
 """Tokens of a row that are remembered, more than a name has."""
+
+_LAST_WORD = re.compile(r"(?<![\w'’\-])[^\W\d_]{2,}\Z")
 
 
 class WholeNames(LogitsProcessor):
@@ -28,6 +33,7 @@ class WholeNames(LogitsProcessor):
 
     def __init__(self, tokenizer: Any, briefs: Sequence[Brief]) -> None:
         self._rows = [[_Name(name, tokenizer) for name in sorted(capitalised(brief))] for brief in briefs]
+        self._tokenizer = tokenizer
         self._last: list[list[int]] = [[] for _ in briefs]  # the newest token is all that some callers show
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -46,6 +52,9 @@ class WholeNames(LogitsProcessor):
             if name.is_begun(last)
             for token in name.again
         ]
+        for row, (names, last) in enumerate(zip(self._rows, self._last, strict=True)):
+            if self._in_the_middle(names, last):
+                refused += [(row, token) for token in _ending(self._tokenizer)]
         if not refused:
             return scores
         scores = scores.clone()  # type: ignore[assignment]
@@ -53,12 +62,30 @@ class WholeNames(LogitsProcessor):
         scores[list(rows), list(tokens)] = -torch.inf
         return scores
 
+    def _in_the_middle(self, names: Sequence["_Name"], last: Sequence[int]) -> bool:
+        """Whether the ``last`` tokens end with some letters of a name, but not all of them, that are no word and no name."""
+        word = _LAST_WORD.search(self._tokenizer.decode(list(last)))
+        if word is None or any(word[0] == name.text for name in names):
+            return False
+        begun = any(name.text.startswith(word[0]) for name in names)
+        return begun and not _is_word(word[0])
+
+
+@lru_cache(maxsize=2)
+def _ending(tokenizer: Any) -> list[int]:
+    """The tokens that end a word: those that do not go on with a letter or an apostrophe."""
+    return [
+        token
+        for token in range(len(tokenizer))
+        if not re.match(r"[^\W\d_]|['’\-\ufffd]", tokenizer.decode([token]))
+    ]
+
 
 class _Name:
     """The tokens of a name without a space before it, and those that begin it behind one."""
 
     def __init__(self, name: str, tokenizer: Any) -> None:
-        self.ids = encode(name, tokenizer)
+        self.text, self.ids = name, encode(name, tokenizer)
         # What is a word of its own is no sign of a name: "And" of "Andrea".
         pieces = [tokenizer.decode(self.ids[:count]).strip() for count in range(1, len(self.ids))]
         self.counts = [count for count, piece in enumerate(pieces, start=1) if not _is_word(piece)]
@@ -79,6 +106,15 @@ def _is_word(piece: str) -> bool:
 
 
 def capitalised(brief: Brief) -> set[str]:
-    """The capitalised words of ``brief``: names of people and places, which a text is to have."""
-    said = " ".join(map(str, brief.to_dict().values()))
+    """Return the capitalised words of ``brief``: names of people and places, which a text is to have.
+
+    An ordinary word of a beat is no name: "The", "She".
+    """
+    fields = brief.to_dict()
+    plot = re.sub(r"['’]s\b", "", "\n".join(fields.pop("beats", ())))
+    named = {word for word in _capitalised(plot) if not is_ordinary(word.casefold())}
+    return named | _capitalised(" ".join(map(str, fields.values())))
+
+
+def _capitalised(said: str) -> set[str]:
     return {said[word.start : word.end] for word in words(said) if said[word.start].isupper()}

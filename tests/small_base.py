@@ -21,6 +21,7 @@ from data.dataset import IGNORE, blocks
 from data.model_cache import cache_folder, key_of, make
 from data.packaged import SMOLLM2
 from data.stories import PARAGRAPHS, read_stories
+from inference.bank import prepare
 from training.base.rows import asked
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,7 @@ def install() -> Path:
     home = MADE / f"small-base-{digest}"
     os.environ["XDG_CACHE_HOME"] = str(home)
     stamp = key_of(STORIES / file for file in ADAPTER_FILES)
+    prepare()  # the bank's index lies beside the base
     return make(
         cache_folder() / f"stories-{SMOLLM2.sha256[:8]}-{stamp}", lambda _, into: _train(into), room=0
     )

@@ -45,6 +45,14 @@ def test_each_field_by_itself(field: str, value: object, kept: bool | float) -> 
     assert adherence(TEXT, Brief.from_dict({field: value}))[field] == kept
 
 
+def test_a_name_in_a_beat_is_asked_for() -> None:
+    text = "Nadia came in. " * 3 + "Then Gustavo nodded to Gustavo. " * 3
+    assert not adherence(text, Brief(name="Nadia"))["name"]
+    for beat in ("Gustavo nods", "Nadia sees Gustavo's dog"):
+        found = adherence(text, Brief(name="Nadia", beats=["Nadia comes in", beat]))
+        assert found["name"]
+
+
 def test_who_is_in_every_third_and_nobody_else_more_often_is_constant() -> None:
     brief = Brief(name="Ines Moreau")
     constant = "Then Ines Moreau came. She saw that Ines was there and so was the dog. " * 3
@@ -162,3 +170,13 @@ def test_vignettes_keep_to_their_own_briefs_and_not_to_anothers() -> None:
         assert statistics.mean(own[field]) > share, field
         # A text without the name has no pronouns behind it.
         assert field == "pronouns" or statistics.mean(others[field]) < 0.1, field
+
+
+def test_a_beat_is_kept_where_its_own_paragraph_says_it() -> None:
+    brief = Brief(beats=["Ada opens the old piano", "she finds a yellow letter", "Tom reads the letter aloud"])
+    text = "Ada opened the lid of the old piano.\n\nIt was raining.\n\nTom read it. The letter was read aloud by Tom."
+    assert adherence(text, brief) == {"beats": pytest.approx(2 / 3)}
+    assert adherence("Ada opened the old piano.", brief) == {"beats": pytest.approx(1 / 3)}
+    assert adherence("", brief) == {"beats": 0}
+    moved = "\n\n".join(text.split("\n\n")[::-1])
+    assert adherence(moved, brief) == {"beats": 0}

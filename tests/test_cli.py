@@ -1,6 +1,7 @@
 """The command lines: quick to help, plain about what went wrong, and together the whole way from texts to a score."""
 
 import html
+import io
 import json
 import re
 import shutil
@@ -14,6 +15,8 @@ import pytest
 
 import training.job
 from data.__main__ import main as data_main
+from data.brief import Brief
+from inference.__main__ import _brief, _parser
 from inference.__main__ import main as inference_main
 from inference.runs import Run
 from inference.scorecard import EXPLAINED
@@ -224,6 +227,58 @@ def test_what_cannot_be_written_is_refused(
     few_words_run: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert said in refused(inference_main, ["generate", str(few_words_run), *arguments], capsys)
+
+
+def asked_for(*arguments: str) -> Any:
+    """The brief of a command line; nothing is drawn."""
+    return _brief(_parser().parse_args(["generate", "run", *arguments]))
+
+
+def test_beats_are_read_from_a_file_beside_other_fields(tmp_path: Path) -> None:
+    file = tmp_path / "plot.txt"
+    file.write_text("\ufeff\n- Nadia comes into the café\r\n- she sits down\n\n", "utf-8")
+    beats = ["Nadia comes into the café", "she sits down"]
+    assert asked_for("--beats", str(file)) == {"beats": beats}
+    assert asked_for("--beats", str(file), "--name", "Nadia Benali", "--length", "90") == {
+        "name": "Nadia Benali",
+        "length": 90,
+        "beats": beats,
+    }
+    with pytest.raises(ValueError, match="not both"):
+        asked_for("--beats", str(file), "--brief", "none.yaml")
+
+
+def test_beats_are_read_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"it rains\nshe waits")))
+    assert asked_for("--beats", "-") == {"beats": ["it rains", "she waits"]}
+    with pytest.raises(ValueError, match="standard input has no beats: type one line for each paragraph"):
+        asked_for("--beats", "-")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "name a text file and type one line for each paragraph"),
+        (b"", "has no beats: type one line for each paragraph"),
+        (b"\n \n", "has no beats: type one line for each paragraph"),
+        (b"Nadia comes into the caf\xe9", "is not UTF-8: offset 24; save it as UTF-8"),
+        (b"one\n\nthree", "beat 2 is empty"),
+        (b"she waits\n" * 500, "beats must be at most 20 lines, found 500"),
+    ],
+)
+def test_beats_that_cannot_be_used_are_refused(content: bytes | None, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "plot.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        asked_for("--beats", str(file))
+    assert str(file) in str(caught.value)
+
+
+def test_a_brief_in_a_file_has_its_beats_as_a_list(tmp_path: Path) -> None:
+    (tmp_path / "brief.yaml").write_text("name: Nadia\nbeats:\n- it rains\n- she waits\n", "utf-8")
+    expected = Brief(name="Nadia", beats=["it rains", "she waits"])
+    assert asked_for("--brief", str(tmp_path / "brief.yaml")) == expected
 
 
 def test_an_output_that_cannot_be_written_is_an_error_like_any_other(

@@ -59,11 +59,11 @@ class _Tags(HTMLParser):
 def sample(text: str) -> str:
     span = CopiedSpan(0, len(text), 4, text)
     try:
-        brief = Brief(name=text, place=text, keywords=(text, text))
+        brief = Brief(name=text, place=text, keywords=(text, text), beats=(text,))
     except ValueError:  # a brief has no line breaks and no control characters
         brief = Brief()
-    if len(brief.to_dict()) < 3:  # white space alone is no field
-        brief = Brief(name=HARMLESS, place=HARMLESS, keywords=(HARMLESS, HARMLESS))
+    if len(brief.to_dict()) < 4:  # white space alone is no field
+        brief = Brief(name=HARMLESS, place=HARMLESS, keywords=(HARMLESS, HARMLESS), beats=(HARMLESS,))
     scores = {"words": 9, "leaked_names": [text], "obeyed": {"name": False}}
     return Sample(
         text, brief, 0, 0, True, 9, scores, (span,), remark=text, band={"words": (1.0, 20.0)}

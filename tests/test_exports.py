@@ -48,6 +48,21 @@ def test_markdown_numbers_the_texts_and_keeps_lines_of_verse() -> None:
     )
 
 
+def test_beats_are_readable_and_survive() -> None:
+    brief = Brief(name="Ida Voss", keywords=["rain", "key"], beats=["=Ida comes in", "she sits, “alone”"])
+    sample = replace(SAMPLES[0], brief=brief)
+    (row,) = csv.DictReader(io.StringIO(export([sample], "csv"), newline=""))
+    assert row["brief_keywords"] == "rain, key"
+    assert row["brief_beats"] == "'=Ida comes in\nshe sits, “alone”"
+    assert Brief.from_dict(json.loads(export([sample], "json"))["brief"]) == brief
+    assert export([sample], "markdown").startswith(
+        "## 1\n\n*name: Ida Voss; keywords: rain, key*\n\n"
+        "*beats:*\n\n1. =Ida comes in\n2. she sits, “alone”\n\n* * *\n\nRain, "
+    )
+    assert export([sample], "text") == f"{TEXTS[0]}\n"
+    assert "<ol><li>=Ida comes in</li>" in export([sample], "html")
+
+
 def test_plain_text_is_the_texts_alone() -> None:
     assert export(SAMPLES[:2], "text") == f"{TEXTS[0]}\n\n* * *\n\n{TEXTS[1]}\n"
 

@@ -24,6 +24,7 @@ def test_a_leak_is_a_whole_word_that_nobody_asked_for() -> None:
     text = "Moreau's dog ran to Adamo. “Ada,” said Jean-Pierre, “moreau is a name.”"
     assert leaked_names(text, names) == ["Moreau", "Ada", "Jean-Pierre"]
     assert leaked_names(text, names, Brief(name="Ada Moreau")) == ["Jean-Pierre"]
+    assert leaked_names(text, names, Brief(beats=["it rains", "Ada's dog meets Moreau"])) == ["Jean-Pierre"]
     assert leaked_names("Nobody came.", names) == []
     assert leaked_names("", names) == []
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.bases import Base, resolve
+from data.brief import Brief
 from data.dataset import encode
 from data.originals import Original, ignored, load_originals, load_texts, normalise
 from tests.small import NASTY, SEEDS
@@ -78,6 +79,18 @@ def test_jsonl_rows_keep_their_order_and_their_fields(tmp_path: Path) -> None:
     first, second = load_originals(tmp_path / "songs.jsonl")
     assert first == Original("z", "zwei", "a book", "CC0")
     assert second == Original("songs-003", "eins")
+
+
+def test_the_beats_of_a_brief_are_kept(tmp_path: Path) -> None:
+    beats = ["Nadia comes in", "she sits down"]
+    (tmp_path / "rain.txt").write_text("It rained.", "utf-8")
+    (tmp_path / "rain.yaml").write_text("name: Nadia\nbeats:\n- Nadia comes in\n- she sits down\n", "utf-8")
+    (found,) = load_originals(tmp_path)
+    assert found.brief == Brief(name="Nadia", beats=beats)
+    row = {"text": "It rained.", "brief": {"beats": beats}}
+    (tmp_path / "rain.jsonl").write_text(json.dumps(row), "utf-8")
+    (found,) = load_originals(tmp_path / "rain.jsonl")
+    assert found.brief == Brief(beats=beats)
 
 
 def test_a_line_separator_inside_a_json_string_ends_no_row(tmp_path: Path) -> None:

@@ -221,3 +221,45 @@ def test_a_surname_that_the_story_leaves_out_is_not_shown_in_its_brief() -> None
     shown = " ".join(TOKENIZER.decode(row["input_ids"]) for row in made.rows(12))
     assert "Moreau" not in shown and "Ada" not in shown
     assert "name:" in shown and "window" in shown
+
+
+BEATS = {
+    original.sha256: tuple(
+        f"{at}: {part.split('.')[0][:40]}" for at, part in enumerate(original.text.split("\n\n"))
+    )
+    for original in ORIGINALS
+}
+
+
+def test_every_other_text_behind_its_brief_has_its_beats_and_they_carry_no_loss() -> None:
+    settings = build_config({"refill_names": True, "briefs": 1.0, "beats": 0.5})
+    made = Plan(ORIGINALS, TOKENIZER, 2048, settings, BEATS)
+    rows = made.rows(4).to_list()
+    told = [
+        row
+        for row in rows
+        if "\nbeats:\n" in TOKENIZER.decode(row["input_ids"])[:400]
+        or "beats:\n-" in TOKENIZER.decode(row["input_ids"])
+    ]
+    assert len(told) == 8
+    assert Counter(row["document"] for row in told) == Counter({0: 2, 1: 2, 2: 2, 3: 2})
+    for row in told:
+        original = ORIGINALS[row["document"]]
+        learned = TOKENIZER.decode([label for label in row["labels"] if label not in (IGNORE, END)])
+        assert "> " not in learned and learned.count("\n\n") == original.text.count("\n\n")
+        assert len(learned.split()) == original.words
+        assert row["labels"][-1] == END
+    names = {word for original in ORIGINALS for name in people(original.text) for word in name.split()}
+    assert not [name for row in told for name in names if f" {name} " in TOKENIZER.decode(row["input_ids"])]
+    none = Plan(
+        ORIGINALS, TOKENIZER, 1024, build_config({"refill_names": True, "briefs": 1.0, "beats": 0.0}), BEATS
+    )
+    assert "beats:" not in "".join(TOKENIZER.decode(row["input_ids"]) for row in none.rows(4).to_list())
+
+
+def test_a_text_whose_beats_leave_it_no_room_is_shown_without_them() -> None:
+    settings = build_config({"refill_names": False, "briefs": 1.0, "beats": 1.0})
+    made = Plan(ORIGINALS, TOKENIZER, 600, settings, BEATS)
+    rows = made.rows(1).to_list()
+    assert all(len(row["input_ids"]) <= 600 for row in rows)
+    assert "beats:" not in "".join(TOKENIZER.decode(row["input_ids"]) for row in rows)

@@ -374,6 +374,19 @@ def test_html_is_escaped_and_copied_spans_are_marked() -> None:
     assert 'title="4 words in a row as in A&quot;' in page
 
 
+def test_beats_are_shown_on_demand_below_the_fields() -> None:
+    found = Sample("Text.", Brief(name="Ida", beats=["<b>Ida</b> comes in", "she sits"]), 0, 0, True, 9)
+    page = found._repr_html_()
+    fields, rest = page.split("</p>", 1)
+    assert "Ida" in fields and "comes in" not in fields
+    assert rest.startswith("<details ")
+    assert (
+        "<summary>beats</summary><ol><li>&lt;b&gt;Ida&lt;/b&gt; comes in</li><li>she sits</li></ol></details>"
+        in rest
+    )
+    assert "<details" not in Sample("Text.", Brief(name="Ida"), 0, 0, True, 9)._repr_html_()
+
+
 def test_marking_loses_no_character() -> None:
     import re
 

@@ -98,6 +98,13 @@ def test_a_brief_follows_its_text() -> None:
     assert rename(Brief(length=9), {}) == Brief(length=9)
 
 
+def test_the_beats_of_a_brief_follow_its_text() -> None:
+    brief = Brief(beats=["Ada meets a baker", "Moreau's rain", "so " * 58 + "the baker"])
+    renamed = rename(brief, {"Ada": "Yara", "Moreau": "Holm", "baker": "opera singer"})
+    assert renamed.beats[:2] == ("Yara meets an opera singer", "Holm's rain")
+    assert len(renamed.beats[2].split()) == 60
+
+
 @given(st.text(max_size=300))
 def test_any_text_has_slots_or_none_and_is_whole_without_them(text: str) -> None:
     slots = find_slots(text)

@@ -37,6 +37,13 @@ def committed() -> list[Story]:
 # The committed file
 
 
+def test_every_plan_is_a_briefs_beats(committed: list[Story]) -> None:
+    for story in committed:
+        brief = replace(story.brief, beats=story.beats)
+        assert brief.beats == story.beats
+        assert not story.beats or brief.header() == plan_header(story.brief, story.beats)
+
+
 def test_the_committed_stories_are_so_many(committed: list[Story]) -> None:
     sources = Counter(story.source.partition("/")[0] for story in committed)
     assert sources == {"flowing": 1850, "plain": 490, "simple": 480, "warm": 120}
@@ -214,6 +221,9 @@ def test_a_plan_stands_in_the_header_below_the_fields() -> None:
     assert plan_header(Brief(), BEATS) == "beats:\n- Nadia comes in\n- she sits down\n---\n"
     assert plan_header(NADIA) == "name: Nadia Benali\nkeywords: rain, key\nbeats:\n"
     assert plan_header(Brief()) == "beats:\n"
+    assert plan_header(Brief(beats=BEATS)) == "beats:\n"  # a brief's own beats give way
+    assert plan_header(replace(NADIA, beats=BEATS)) == plan_header(NADIA)
+    assert plan_header(replace(NADIA, beats=BEATS), BEATS[:1]) == plan_header(NADIA, BEATS[:1])
     assert beat_line("she sits down") == "> she sits down\n"
     assert beat_prompt("It rained.") == "paragraph:\nIt rained.\nbeat:\n"
 

@@ -76,3 +76,16 @@ def test_each_row_has_the_names_of_its_own_brief_and_keeps_them() -> None:
 def test_names_are_the_capitalised_words_of_a_brief() -> None:
     assert capitalised(FERGAL) == {"Fergal", "Pereira", "Paris"}
     assert capitalised(Brief()) == set()
+    beats = ["The owner asks Nadia's friend", "She sits down", "They say “Yes” in Paris", "don't"]
+    assert capitalised(Brief(beats=beats)) == {"Nadia", "Paris"}
+
+
+def test_a_name_is_not_left_in_its_middle() -> None:
+    """However it was begun: "G" and "len" are no tokens of "Glenn"."""
+    glenn = Brief(name="Glenn Velarde", meets="Ann, a cook")
+    for begun in ("She left.\n\nGlen", "She saw Glen", "Glen"):
+        (words,) = refused(begun, glenn)
+        assert {" V", ".", ",", "\n"} <= words and "n" not in words and "'" not in words
+    for whole in ("Glenn", "She saw Ann", "an", "A glen", "She saw Annabel", "Glenda"):
+        assert refused(f"She left.\n\n{whole}", glenn) == [set()]
+    assert refused("She left.\n\nWill", Brief(name="Willa")) == [set()]

@@ -5,6 +5,7 @@ Plain Markdown with the metadata that model hubs read. Says only what the run's 
 
 from typing import Any
 
+from data.bases import DEFAULT
 from training.config import TrainConfig
 
 
@@ -22,6 +23,11 @@ def model_card(config: TrainConfig, record: dict[str, Any], held_out: dict[str, 
         if config.guidance == 1
         else f" Flâneur lets the brief count {config.guidance:g} times, a plain pipeline once."
     )
+    plotted = (
+        " Flâneur tells a text from a plot, one line for each paragraph. A plot from its bank is not invented by the model."
+        if config.plan in ("auto", "bank") and base["id"] == DEFAULT
+        else ""
+    )
     revision = f" at {base['revision']}" if base["revision"] else ""
     return f"""---
 language: en
@@ -34,7 +40,7 @@ tags: [flaneur, style, fiction]
 
 A small language model tuned to write in the manner of {len(record["originals"])} short texts. It loads with plain
 transformers: `pipeline("text-generation", model="path/to/this/folder")`. A text begins after the opening token
-`tokenizer.bos_token or tokenizer.eos_token`, optionally a brief (`name: ...` lines, then `---`).{guided}
+`tokenizer.bos_token or tokenizer.eos_token`, optionally a brief (`name: ...` lines, then `---`).{guided}{plotted}
 
 ## Made from
 

@@ -83,6 +83,10 @@ class TrainConfig:
     briefs: float = 0.5
     """Share of the times that an original is shown behind a part of its brief (`data.detect`'s, or that beside the file), 0 to 1."""
 
+    beats: float = 0.5
+    """Share of those times that it has beats too, one line for each paragraph that the base writes, 0 to 1. A base that was not taught
+    to tell from beats (`training.base`) writes none."""
+
     refill_names: bool = True
     """Give the people of each original other names every time it is shown, so that none is learned."""
 
@@ -131,6 +135,12 @@ class TrainConfig:
 
     best_of: int = 3
     """Candidates for each of as many texts again, of which one is chosen to be shown (`inference.choosing`); 1: nothing is chosen."""
+
+    plan: str = "auto"
+    """Whose plot a text is told from (`inference.plans`): auto, given, bank, model or none."""
+
+    draws: int = 4
+    """Paragraphs that are drawn for each beat of a plot, of which one is taken."""
 
     samples_per_fold: int = 2
     """Texts drawn from each fold's model and scored against the original it never saw."""
@@ -216,6 +226,7 @@ _RULES: list[Rule] = [
     ("micro_batch_size", "from 1 to 100000, or null", lambda v: v is None or 1 <= v <= 10**5),
     ("replay", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("briefs", "from 0 to 1", lambda v: 0 <= v <= 1),
+    ("beats", "from 0 to 1", lambda v: 0 <= v <= 1),
     ("goldfish", "0, or from 2 to 1000000", lambda v: v == 0 or 2 <= v <= 10**6),
     ("neftune", "from 0 to 1000", lambda v: 0 <= v <= 1000),
     ("dropout", "from 0 to below 1", lambda v: 0 <= v < 1),
@@ -228,6 +239,8 @@ _RULES: list[Rule] = [
     ("checkpoint_seconds", "from 0 to 1000000", lambda v: 0 <= v <= 10**6),
     ("samples", "from 1 to 100000", lambda v: 1 <= v <= 10**5),
     ("best_of", "from 1 to 1000", lambda v: 1 <= v <= 1000),
+    ("draws", "from 1 to 64", lambda v: 1 <= v <= 64),
+    ("plan", "auto, given, bank, model or none", lambda v: v in ("auto", "given", "bank", "model", "none")),
     ("samples_per_fold", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("samples_control", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("temperature", "from 0 to 10", lambda v: 0 <= v <= 10),

@@ -6,6 +6,7 @@ inference's part; ``report=True`` calls it before the run is moved into place.
 """
 
 import dataclasses
+import json
 import random
 import shutil
 import tempfile
@@ -20,18 +21,20 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from data import atomic
-from data.bases import Base
+from data.bases import DEFAULT, Base
 from data.brief import Brief
 from data.check import oddities
 from data.detect import detect_brief
 from data.originals import Original, ignored
 from data.splits import Fold, folds
-from inference.checkpoints import load_weights
+from inference.checkpoints import load, load_weights
 from inference.likelihood import summarise, token_nll
 from inference.scale import ZERO_EVERY
 from inference.stylometry import contrast_texts
 from training import influence, processes, provenance, saved
 from training.adapters import adapter_bytes
+from training.beats import AT_MOST as BEATS_AT_MOST
+from training.beats import beats_of, told_bits
 from training.begin import Begun, begin
 from training.choosing import Choice, Curve, Point, choose_steps
 from training.config import TrainConfig
@@ -111,6 +114,8 @@ class _Job:
     base: Base
     work: Path
     progress: bool
+    beats: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """What the base says of each paragraph of a text, by the text's hash."""
 
     @cached_property
     def kept(self) -> Kept:
@@ -135,6 +140,9 @@ class _Job:
         if config.hold_out and not plan:
             self._say("one original alone: nothing can be held out, so nothing here says how well it will do")
         saved.write_inputs(self.work, config, self.originals)
+        self.beats.update(processes.agree(self._written(self.originals, "beats.json")))
+        if self._control_texts:
+            self.beats.update(processes.agree(self._written(self._control_texts, "control/beats.json")))
         curves = self._measure(plan, tokenizer, context)
         taught = (
             self._influence(tokenizer, context) if plan and len(self.originals) <= influence.MOST else None
@@ -220,7 +228,20 @@ class _Job:
 
     def _plan(self, fold: Fold, tokenizer: Any, context: int) -> Plan:
         """What a fold's tuning sees: all originals but those it holds out."""
-        return Plan([self.originals[i] for i in fold.train], tokenizer, context, self.config)
+        return Plan([self.originals[i] for i in fold.train], tokenizer, context, self.config, self.beats)
+
+    def _written(self, texts: Sequence[Original], name: str) -> dict[str, tuple[str, ...]]:
+        """The beats of ``texts`` by their hashes, as the base writes them; kept in the file ``name`` of the run."""
+        config = self.config
+        if not (processes.is_first() and config.beats and config.briefs and self.base.id == DEFAULT):
+            return {}
+        file = self.work / name
+        if not file.exists():
+            self._say(f"the base writes a line for each paragraph of {min(len(texts), BEATS_AT_MOST)} texts")
+            atomic.write_json(
+                file, beats_of(load(self.base.id, dtype="float32"), texts[:BEATS_AT_MOST], config.seed)
+            )
+        return {key: tuple(lines) for key, lines in json.loads(file.read_text("utf-8")).items()}
 
     def _finetune(
         self, label: str, plan: Plan, steps: int, bar: "tqdm[Any]", look: Look | None = None
@@ -296,7 +317,7 @@ class _Job:
                 model = (
                     self._finetune(
                         f"alone-{alone}",
-                        Plan(shown, tokenizer, context, alone_config),
+                        Plan(shown, tokenizer, context, alone_config, self.beats),
                         influence.UPDATES,
                         bar,
                     )
@@ -315,25 +336,27 @@ class _Job:
 
     def _beside(self, plan: Sequence[Fold], tokenizer: Any, context: int) -> list[dict[str, Any]]:
         """For each fold what its curve leaves out, of the base and of its model: bits per byte of the held-out texts behind a
-        brief, name and place alone since keywords give content away; and the end token's nats, without one."""
+        brief, name and place alone since keywords give content away; behind beats, where the base wrote some; and the end
+        token's nats, without any."""
 
-        def figures(model: PreTrainedModel, texts: Sequence[str]) -> tuple[float, float]:
-            asked = [Brief(name=b.name, place=b.place) for b in map(detect_brief, texts)]
-            behind = summarise(texts, token_nll(texts, model, tokenizer, context, briefs=asked))
-            alone = summarise(texts, token_nll(texts, model, tokenizer, context))
-            return behind["bits_per_byte"], alone["end_nll"]
+        def figures(model: PreTrainedModel, texts: Sequence[Original]) -> dict[str, float | None]:
+            said = [text.text for text in texts]
+            asked = [Brief(name=b.name, place=b.place) for b in map(detect_brief, said)]
+            return {
+                "with_brief": summarise(said, token_nll(said, model, tokenizer, context, briefs=asked))[
+                    "bits_per_byte"
+                ],
+                "with_beats": told_bits(model, tokenizer, context, texts, self.beats),
+                "end_nll": summarise(said, token_nll(said, model, tokenizer, context))["end_nll"],
+            }
 
         base, found = load_weights(self.base), []
         for fold in plan:
-            texts = [self.originals[i].text for i in fold.held_out]
+            texts = [self.originals[i] for i in fold.held_out]
             tuned = load_weights(Base("", self.kept.fold(fold.index) / "model"))
-            both = {label: figures(model, texts) for label, model in (("base", base), ("tuned", tuned))}
-            found.append(
-                {
-                    "with_brief": {label: bits for label, (bits, _) in both.items()},
-                    "end_nll": {label: nats for label, (_, nats) in both.items()},
-                }
-            )
+            both = {"base": figures(base, texts), "tuned": figures(tuned, texts)}
+            known = [key for key in both["base"] if both["base"][key] is not None]
+            found.append({key: {label: both[label][key] for label in both} for key in known})
         return found
 
     def _control(self, steps: int, tokenizer: Any, context: int) -> float | None:
@@ -364,7 +387,9 @@ class _Job:
     ) -> None:
         if not processes.agree(self.kept.model(folder)):
             with self._bar(steps, label) as bar:
-                model = self._finetune(label, Plan(texts, tokenizer, context, self.config), steps, bar)
+                model = self._finetune(
+                    label, Plan(texts, tokenizer, context, self.config, self.beats), steps, bar
+                )
             self._save(model, tokenizer, folder)
         self.kept.clear(label)
 

@@ -9,14 +9,14 @@ import hashlib
 import math
 import random
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.brief import Brief
-from data.dataset import IGNORE, Block, blocks, special_ids, to_dataset
+from data.dataset import IGNORE, Block, blocks, special_ids, to_dataset, told_block
 from data.detect import detect_brief, people
 from data.originals import Original
 from data.slots import Slot, fill, find_names, find_scene, find_slots, rename
@@ -46,6 +46,8 @@ class Plan:
     tokenizer: Any
     context: int
     config: TrainConfig
+    beats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the hash of an original one line for each of its paragraphs, where it has any."""
 
     @cached_property
     def own(self) -> int:
@@ -87,8 +89,12 @@ class Plan:
         rng = self._rng(original.sha256, epoch)
         # In turn, from a drawn beginning: half of the epochs are every other one, for each text.
         share, begin = self.config.briefs, self._rng(f"{original.sha256} briefs", 0).random()
-        behind = math.floor((epoch + 1) * share + begin) > math.floor(epoch * share + begin)
+        times = math.floor((epoch + 1) * share + begin)
+        behind = times > math.floor(epoch * share + begin)
         brief = _brief(original) if behind else None
+        told = self.beats.get(original.sha256) if behind and self._told(times) else None
+        if brief is not None and told:
+            brief = replace(brief, beats=told)
         text = original.text
         slots: tuple[Slot, ...] = ()
         if self.config.refill_names:
@@ -99,8 +105,17 @@ class Plan:
             text, mapping = fill(text, slots, rng, self._names)
             brief = brief and rename(brief, mapping)
         if brief is not None:
-            brief = some_fields(brief, rng)
+            beats, brief = brief.beats, some_fields(replace(brief, beats=()), rng)
+            if beats:
+                block = told_block(text, self.tokenizer, replace(brief, beats=beats))
+                if len(block["input_ids"]) <= self.context:
+                    return [goldfish(block, self.config.goldfish)]
         return [goldfish(block, self.config.goldfish) for block in self._blocks(text, brief)]
+
+    def _told(self, times: int) -> bool:
+        """Whether an original that is shown behind its brief has its beats too, the so manieth time."""
+        share = self.config.beats
+        return math.floor(times * share) > math.floor((times - 1) * share)
 
     def _replayed(self) -> Iterator[dict[str, Any]]:
         """Stories as the base was taught them, none twice before all came; of a longer one what the context has room for."""

@@ -4,6 +4,7 @@ Plain string rules, each with a Wilson interval (Wilson 1927). Does not judge se
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from inference.likelihood import perplexity
 from inference.novelty import repetition
 from inference.runs import Run
 from inference.sampling import generate
-from inference.telling import tell
+from inference.telling import Telling, tell
 from training.base.config import BaseConfig
 from training.base.rows import Row, asked, bits_per_byte
 
@@ -91,10 +92,8 @@ def evaluate(
     decoding = Decoding.choose(checkpoint.model, None, None, None, 1.0)
     told = tell(
         checkpoint,
-        [asked(story) for story in told_of],
-        [story.beats for story in told_of],
-        decoding=decoding,
-        seed=SEED,
+        [replace(asked(story), beats=story.beats) for story in told_of],
+        Telling(decoding, seed=SEED),
     )
     rows = [
         {"brief": asked(story).to_dict(), "beats": list(story.beats), "ended": one.ended, "text": one.text}
@@ -136,7 +135,9 @@ def compare(source: str, out: Path, *, briefs: int = PAIRED) -> dict[str, Any]:
 
 def _told(checkpoint: Checkpoint, wanted: Sequence[Brief], file: Path, **settings: Any) -> dict[str, Any]:
     """What first draws for ``wanted`` keep of their briefs; they are written into ``file``."""
-    samples = generate(checkpoint, brief=wanted, seed=SEED, batch_size=32, guard=False, **settings)
+    samples = generate(
+        checkpoint, brief=wanted, seed=SEED, batch_size=32, guard=False, plan="none", **settings
+    )
     rows = [
         {"brief": sample.brief.to_dict(), "ended": sample.ended_by_eos, "text": sample.text}
         for sample in samples
@@ -155,7 +156,7 @@ def kept_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if brief.length:
             kept["length"] = abs(len(text.split()) - brief.length) <= WITHIN * brief.length
         for rule, value in kept.items():
-            times = len(brief.keywords) if rule == "keywords" else 1
+            times = {"keywords": len(brief.keywords), "beats": len(brief.beats)}.get(rule, 1)
             asked_for[rule] = asked_for.get(rule, 0) + times
             hits[rule] = hits.get(rule, 0) + round(value * times)
     found: dict[str, Any] = {"stories": len(rows)}

@@ -1,0 +1,161 @@
+"""The words of trades and of kinds of place, by which a plot depends on them.
+
+Word lists alone, in English; `data.plots` reads them. A trade's words are those of its work: "oven" for a baker. What anybody may
+have or do, as "coat", stands in none.
+"""
+
+from __future__ import annotations
+
+__all__ = ["JOBS", "KINDS", "NEAR"]
+
+JOBS: dict[str, tuple[str, str]] = {
+    "draw": (
+        "painter illustrator artist drawing art cartoonist caricaturist watercolourist watercolorist muralist printmaker",
+        "paint painted painting brush easel canvas sketch draw drawn drew pencil charcoal palette picture portrait pad "
+        "exhibition watercolor watercolour",
+    ),
+    "photo": (
+        "photographer photojournalist",
+        "camera photograph picture lens film portrait print darkroom tripod shutter",
+    ),
+    "film": ("film-maker filmmaker cinematographer projectionist", "film camera scene script screen cinema shot filmed"),
+    "write": (
+        "poet novelist writer author essayist playwright screenwriter storyteller diarist biographer columnist",
+        "poem verse novel story write written wrote page notebook chapter manuscript pen sentence book heroine rhyme typewriter "
+        "publisher essay play poetry",
+    ),
+    "drama": ("playwright screenwriter dramatist", "scene script speech dialogue act theatre"),
+    "press": (
+        "journalist reporter correspondent columnist recordist",
+        "article column interview microphone headphone recorder radio record newspaper deadline editor story notebook",
+    ),
+    "books": (
+        "librarian editor translator bookseller student proofreader critic bookbinder archivist typesetter interpreter",
+        "library catalogue translate manuscript dictionary margin novel binding chapter",
+    ),
+    "sculpt": ("sculptor sculptress woodcarver carver", "carve statue marble bronze chisel clay figure carving"),
+    "music": (
+        "musician composer songwriter singer pianist violinist cellist accordionist guitarist saxophonist organist conductor flautist "
+        "flutist fiddler trumpeter drummer harpist piper tenor soprano clarinetist choirmaster tuner luthier violin accordion trumpet flute "
+        "guitar piano bass oud bandoneon music saxophone",
+        "rosin tune melody play concert audience applause rehearse rehearsal orchestra violin cello guitar piano accordion trumpet "
+        "flute chord sing sang sung waltz rhythm verse lullaby",
+    ),
+    "stage": (
+        "actor actress dancer puppeteer magician prompter stagehand dresser clown juggler choreographer ballet theatre theater stage",
+        "stage role script curtain audience applause rehearse rehearsal perform theatre theater costume mask lipstick wing play farewell puppet trick dance "
+        "danced ballet spotlight ",
+    ),
+    "sewing": (
+        "tailor seamstress dressmaker knitter weaver lacemaker lace costume dresser embroiderer carpet upholsterer net",
+        "sew sewn sewing needle thread thimble hem seam stitch fabric scissor lining lace yarn wool knit loom weave woven weft shuttle "
+        "spindle costume ",
+    ),
+    "hats": ("hatmaker milliner hat umbrella glove", "hat ribbon felt brim umbrella glove"),
+    "garden": (
+        "gardener florist flower botanist orchid rose orchard grower groundskeeper farmer naturalist fruit winegrower winemaker",
+        "flower rose tulip carnation orchid lily blossom bloom petal bouquet seed soil spade rake hedge prune plant root bulb greenhouse "
+        "graft fern stem bud mud muddy cart harvest ",
+    ),
+    "teach": (
+        "teacher schoolteacher schoolmaster schoolmistress headmistress professor pupil student scholar governess tutor schoolboy "
+        "schoolgirl librarian instructor",
+        "teach taught sum pupil class lesson school blackboard chalk homework exam examination lecture essay grade correct child children "
+        "schoolroom classroom ",
+    ),
+    "sea": (
+        "sailor fisherman fisherwoman boatman boatwoman ferryman ferrywoman bargeman bargewoman captain skipper deckhand rower gondolier "
+        "angler lock lighthouse boatbuilder boat net diver pilot sailmaker ship's barge steward",
+        "sea boat ship sail rope knot net fish harbour harbor wave anchor oar tide port voyage deck mast barge lock lighthouse hook "
+        "gull shore rowed compass ",
+    ),
+    "food": (
+        "baker cook chef confectioner chocolatier pastry cheesemaker miller noodle waffle dumpling bread",
+        "dough flour oven bake loaf recipe soup pastry cake bun cook kitchen yeast knead apron cheese ",
+    ),
+    "clocks": ("clockmaker watchmaker clock watch", "clock watch tick pendulum"),
+    "post": (
+        "postman postwoman courier postmaster messenger mail letter telegraph delivery rider",
+        "letter stamp address deliver delivered envelope parcel mailbag postcard helmet bicycle",
+    ),
+    "transport": (
+        "driver conductor stationmaster railwayman coachman inspector bus tram taxi train station",
+        "passenger fare route depot bus tram taxi brake steer drive drove driven timetable rail ticket shift train",
+    ),
+    "care": (
+        "nurse doctor midwife pharmacist dentist vet physiotherapist surgeon physician veterinarian hospital medical",
+        "patient ward hospital bandage shift medicine sick ill heal fever pulse pill clinic wound cure",
+    ),
+    "wood": (
+        "carpenter joiner woodcarver luthier boatbuilder cabinetmaker toymaker toy carver violin maker cooper framer instrument",
+        "carve carving chisel plane hammer nail saw plank workshop varnish tool toy ",
+    ),
+    "metal": (
+        "locksmith mechanic blacksmith coppersmith tinsmith welder jeweler jeweller engineer electrician plumber",
+        "key hammer forge engine repair wrench oil tool copper ",
+    ),
+    "stone": (
+        "mason stonemason bricklayer sculptor potter glassblower ceramicist tiler tile glazier builder roofer house mosaic",
+        "clay glaze kiln brick mortar chisel marble bronze furnace ",
+    ),
+    "leather": ("cobbler shoemaker saddler shoe shoeshiner bookbinder bootmaker", "shoe boot sole heel leather polish"),
+    "clean": (
+        "sweeper cleaner caretaker janitor laundress dishwasher chambermaid maid housekeeper washerwoman",
+        "broom sweep swept mop bucket wash soap laundry dish linen",
+    ),
+    "guard": (
+        "guard guide attendant watchman watchwoman usher porter concierge doorkeeper doorman clerk bellboy keeper museum",
+        "guard museum gallery painting visitor uniform suitcase hotel luggage guest badge ",
+    ),
+    "animals": (
+        "shepherd shepherdess goatherd farmer beekeeper vet herdsman herder milkmaid cheesemaker veterinarian jockey farm",
+        "sheep goat lamb flock bee honey hive cow milk farm harvest barn wool horse",
+    ),
+    "faith": (
+        "monk nun priest pilgrim sacristan vicar rabbi imam",
+        "pray prayer bead church chapel monastery convent god bless blessing habit faith",
+    ),
+    "law": ("judge lawyer detective policeman policewoman court prosecutor", "court judge trial clue crime verdict arrest"),
+    "science": (
+        "astronomer scientist engineer architect mapmaker surveyor geologist mathematician inventor cartographer",
+        "draw drawn telescope planet formula map chart building measure invent blueprint ",
+    ),
+    "hair": ("barber hairdresser", "hair comb razor scissor mirror shave shaved beard"),
+    "money": (
+        "accountant clerk bookkeeper banker cashier collector",
+        "sum account ledger column stamp form bank receipt",
+    ),
+    "war": ("soldier sergeant officer veteran", "war uniform medal battle"),
+}  # fmt: skip
+"""Trades: words of the occupations that are of it, and words of its work."""
+
+NEAR = {"press": ("write", "photo"), "write": ("books",), "film": ("photo",), "sculpt": ("draw",)}
+"""Trades that have the words of others too: a reporter may well have a camera."""
+
+KINDS = {
+    "eat": "café cafe coffeehouse teahouse tearoom bistro brasserie restaurant diner tavern inn pub bar canteen crêperie coffee tea "
+    "terrace buffet",
+    "shop": "shop store bakery patisserie pâtisserie boulangerie pharmacy barbershop kiosk boutique pawnshop",
+    "books": "bookshop bookstore library archive bookstall bookstalls",
+    "market": "market bazaar souk fair marketplace stall",
+    "museum": "museum gallery musée",
+    "garden": "garden gardens park orchard jardin parc jardins meadow cemetery",
+    "square": "square plaza piazza courtyard yard place",
+    "station": "station platform gare",
+    "water": "pier quay jetty dock harbour harbor port landing beach shore waterfront wharf promenade embankment riverbank quai seafront",
+    "bridge": "bridge footbridge pont",
+    "boat": "ferry boat ship deck barge steamer riverboat houseboat",
+    "train": "train tram bus métro metro",
+    "stage": "theatre theater stage cinema opera",
+    "work": "workshop studio atelier",
+    "home": "house kitchen flat apartment cottage",
+    "seat": "bench",
+    "street": "street rue lane alley passage arcade arcades road",
+    "care": "hospital ward clinic",
+    "faith": "church chapel cathedral abbey monastery",
+    "school": "school classroom schoolroom university college",
+    "hotel": "hotel hostel guesthouse lobby",
+    "laundry": "launderette laundrette laundromat laundry",
+    "steps": "steps staircase stairs",
+}
+"""Nouns of places that are alike."""

@@ -1,0 +1,259 @@
+"""Gives each brief a plan: the beats that were given, those of a plot of the bank, or those that the base writes itself.
+
+A plan says at each paragraph what comes next. Which kind of plan a brief gets is decided here, and each text says which it was.
+Tells nothing (`inference.telling`).
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import LogitsProcessor
+
+from data.beats import check_beats
+from data.brief import END, MAX_BEATS, Brief
+from data.dataset import encode, special_ids
+from data.stories import beat_prompt, plan_header
+from inference.adherence import said_share
+from inference.bank import find_plot
+from inference.checkpoints import Checkpoint, load
+from inference.decoding import Decoding
+from inference.row_cache import takes_rows
+from inference.rows import batches, continuations, padded
+from inference.whole_names import WholeNames
+
+KINDS = ("auto", "given", "bank", "model", "none")
+"""auto: what was given, else a plot of the bank, else the base's own, where the model was taught to tell from beats. none: no plan."""
+
+DRAWS = 8
+"""Plans that the base writes for a brief, of which the soundest is taken."""
+
+WORDS = 45
+"""Words that a beat is told in, as in most of the stories."""
+
+MOST_TOKENS = 320
+"""Tokens of a plan."""
+
+BEAT_DRAWS = 4
+"""Beats that the base writes for a paragraph, of which the one that keeps nearest to it is taken."""
+
+BEAT_TOKENS = 48
+"""Tokens of a beat."""
+
+
+def tells_from_beats(checkpoint: Checkpoint) -> bool:
+    """Whether a model was taught by `training.base` on the stories of this project, or tuned on such a one."""
+    base = checkpoint.run.provenance["base"]["id"] if checkpoint.run else checkpoint.id
+    return base == "stories" and takes_rows(checkpoint.model)
+
+
+class Planner:
+    """Plans the texts of one call, in their order; no plot of the bank comes twice until all that fit have come.
+
+    checkpoint: what the texts are drawn from. kind: one of `KINDS`. seed: of all that is drawn. opening: whether the texts have an
+    opening that the user wrote; no plot fits one that it does not know. Raises ValueError for another kind.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        kind: str,
+        seed: int,
+        *,
+        opening: bool = False,
+        first_person: bool = False,
+    ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"unknown plan {kind!r}: choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+        self.checkpoint, self.kind, self.seed, self.opening = checkpoint, kind, seed, opening
+        self.first_person = first_person
+        self._taken: set[int] = set()
+
+    def plan(self, briefs: Sequence[Brief], indices: Sequence[int]) -> list[tuple[Brief, str]]:
+        """Return each brief with its beats, and whose they are: given, bank, model or none.
+
+        briefs, indices: the next texts. Raises ValueError where beats are asked for that were not given.
+        """
+        found = [self._quick(brief, index) for brief, index in zip(briefs, indices, strict=True)]
+        open_ = [at for at, (_, kind) in enumerate(found) if kind == "model"]
+        written = write_plans(
+            self._base(), [briefs[at] for at in open_], [indices[at] for at in open_], self.seed
+        )
+        for at, beats in zip(open_, written, strict=True):
+            found[at] = (replace(briefs[at], beats=beats), "model") if beats else (briefs[at], "none")
+        return found
+
+    def pass_over(self, briefs: Sequence[Brief], indices: Sequence[int]) -> None:
+        """Take the plots of texts that are not planned again, since they are there already."""
+        for brief, index in zip(briefs, indices, strict=True):
+            self._quick(brief, index)
+
+    def _quick(self, brief: Brief, index: int) -> tuple[Brief, str]:
+        """What needs no model; where the base is to write, the brief as it is."""
+        if self.kind == "none":
+            return replace(brief, beats=()), "none"
+        if brief.beats:
+            return brief, "given"
+        if self.kind == "given":
+            raise ValueError(
+                'plan="given" needs beats: give beats=[...], one line a paragraph, or another plan'
+            )
+        # No brief at all is asked for as such, and nobody knows what comes behind a user's opening.
+        left = not brief or self.opening or not tells_from_beats(self.checkpoint)
+        if self.kind == "auto" and left:
+            return brief, "none"
+        if self.kind in ("auto", "bank"):
+            rng = random.Random(f"{self.seed}:plot:{index}")
+            plot = find_plot(brief, rng, self._taken, first_person=self.first_person)
+            plot = plot or find_plot(brief, rng, first_person=self.first_person)
+            if plot:
+                self._taken.add(plot[0])
+                return plot[1], "bank"
+        return brief, "model"
+
+    def _base(self) -> Checkpoint:
+        return load(self.checkpoint.run.base_source) if self.checkpoint.run else self.checkpoint
+
+
+def write_plans(
+    base: Checkpoint, briefs: Sequence[Brief], indices: Sequence[int], seed: int, draws: int = DRAWS
+) -> list[tuple[str, ...]]:
+    """Let a base write beats for briefs, and take the soundest of several for each.
+
+    base: taught by `training.base`. briefs: without beats. indices, seed: what the draws depend on beside the brief. draws: plans a
+    brief. Returns the beats of each; none where no draw gave a plan.
+    """
+    if not briefs:
+        return []
+    tokenizer = base.tokenizer
+    first, end = special_ids(tokenizer)
+    each = [(at, draw) for at in range(len(briefs)) for draw in range(draws)]
+    prompts = [[first, *encode(plan_header(briefs[at]), tokenizer)] for at, _ in each]
+    widths = [padded(len(prompt), base.context) for prompt in prompts]
+    decoding = Decoding.choose(base.model, None, None, None, 1.0)
+    drawn: dict[int, list[str]] = {}
+    for batch in batches(widths, 32):
+        names = WholeNames(tokenizer, [briefs[each[i][0]] for i in batch])
+        keys = [f"{indices[each[i][0]]}:plan:{each[i][1]}" for i in batch]
+        processors = [
+            names,
+            *decoding.warpers(),
+            *decoding.noise(seed, keys),
+            _PlanEnds(tokenizer, len(batch), end),
+        ]
+        most = min(MOST_TOKENS, base.context - widths[batch[0]])
+        rows = continuations(base.model, [prompts[i] for i in batch], widths[batch[0]], most, end, processors)
+        for i, row in zip(batch, rows, strict=True):
+            drawn[i] = _beats(tokenizer.decode(row, skip_special_tokens=True))
+    found: list[tuple[str, ...]] = []
+    for at, brief in enumerate(briefs):
+        plans = [drawn[i] for i, (owner, _) in enumerate(each) if owner == at and drawn[i]]
+        found.append(tuple(max(plans, key=partial(soundness, brief))) if plans else ())
+    return found
+
+
+def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: int = BEAT_DRAWS) -> list[str]:
+    """Let a base write the beat of each paragraph: one plain line, the one of several with most of its content words in it.
+
+    base: taught by `training.base`. paragraphs: of any texts. seed: of the draws. draws: lines a paragraph. Returns one line a
+    paragraph; "" where no draw gave one.
+    """
+    tokenizer = base.tokenizer
+    first, end = special_ids(tokenizer)
+    each = [(at, draw) for at in range(len(paragraphs)) for draw in range(draws)]
+    prompts = [[first, *encode(beat_prompt(paragraphs[at]), tokenizer)] for at, _ in each]
+    widths = [padded(len(prompt), base.context) for prompt in prompts]
+    decoding = Decoding.choose(base.model, None, None, None, 1.0)
+    lines: list[list[str]] = [[] for _ in paragraphs]
+    for batch in batches(widths, 32):
+        most = min(BEAT_TOKENS, base.context - widths[batch[0]])
+        if most < 1:
+            continue
+        noise = decoding.noise(seed, [f"beat:{each[i][0]}:{each[i][1]}" for i in batch])
+        rows = continuations(
+            base.model,
+            [prompts[i] for i in batch],
+            widths[batch[0]],
+            most,
+            end,
+            [*decoding.warpers(), *noise],
+        )
+        for i, row in zip(batch, rows, strict=True):
+            if end in row and (line := _beats(f"- {tokenizer.decode(row[: row.index(end)]).strip()}\n{END}")):
+                lines[each[i][0]] += line
+    return [
+        max(found, key=lambda line: said_share(line, paragraph), default="")
+        for found, paragraph in zip(lines, paragraphs, strict=True)
+    ]
+
+
+def soundness(brief: Brief, beats: Sequence[str]) -> float:
+    """Rate a written plan: as many beats as the length needs, about whom the brief asks for, each saying something new.
+
+    brief: what was asked for. beats: the plan. The larger, the sounder; 0 is a plan against which nothing speaks.
+    """
+    wanted = round((brief.length or 8 * WORDS) / WORDS)
+    text = " ".join(beats).casefold()
+    missing = [word for word in _asked(brief) if word.casefold() not in text]
+    sets = [set(re.findall(r"\w{4,}", beat.casefold())) for beat in beats]
+    alike = [len(a & b) / max(1, min(len(a), len(b))) for i, a in enumerate(sets) for b in sets[:i]]
+    warned = len(check_beats(replace(brief, beats=tuple(beats))))
+    return float(
+        -abs(np.log(len(beats) / max(1, wanted))) * 3
+        - len(missing)
+        - warned
+        - 3 * sum(value > 0.6 for value in alike)
+    )
+
+
+def _asked(brief: Brief) -> list[str]:
+    """A word of each field that a plan should name."""
+    heads = [
+        (brief.name or "").split()[:1],
+        (brief.meets or "").split(",")[0].split()[-1:],
+        list(brief.keywords),
+    ]
+    return [*(word for part in heads for word in part), *(brief.occupation or "").split()[-1:]]
+
+
+def _beats(text: str) -> list[str]:
+    """The lines of a plan as the base writes it, up to where it ends; none where it does not, or a line is none."""
+    lines, mark, _ = text.partition(f"\n{END}")
+    found = lines.strip().split("\n")
+    fine = bool(mark) and all(re.fullmatch(r"- \S.*", line) for line in found) and len(found) <= MAX_BEATS
+    beats = [line[2:].strip() for line in found] if fine else []
+    try:
+        return list(Brief(beats=beats).beats)
+    except ValueError:
+        return []
+
+
+class _PlanEnds(LogitsProcessor):
+    """Ends a row once it has written the line behind its last beat."""
+
+    def __init__(self, tokenizer: Any, rows: int, end: int) -> None:
+        self._tokenizer, self._end = tokenizer, end
+        self._said: list[list[int]] = [[] for _ in range(rows)]
+        self._begun = False
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these of the present rows alone."""
+        self._said = [self._said[row] for row in rows]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """``scores`` (B, V), the end alone within reach where a plan is complete."""
+        if not self._begun:  # the prompt's last token
+            self._begun = True
+            return scores
+        scores = scores.clone()  # type: ignore[assignment]
+        for row, (said, token) in enumerate(zip(self._said, input_ids[:, -1].tolist(), strict=True)):
+            said.append(token)
+            if f"\n{END}" in self._tokenizer.decode(said[-4:]):
+                scores[row] = -torch.inf
+                scores[row, self._end] = 0
+        return scores

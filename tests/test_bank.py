@@ -1,0 +1,76 @@
+"""Plots out of the bank: one that suits the brief, filled with it, none twice; and words in a row as a story of the bank has them."""
+
+import random
+
+import pytest
+
+from data.brief import Brief
+from data.draw import draw_briefs
+from data.originals import load_originals
+from data.stories import read_stories
+from inference import bank
+from inference.bank import LONGEST, STORIES, bank_span, find_plot, plots
+
+
+@pytest.fixture(scope="module")
+def briefs() -> list[Brief]:
+    return draw_briefs([original.text for original in load_originals("data/seeds")], 6, 3)
+
+
+def test_a_plot_keeps_what_the_brief_asks_for(briefs: list[Brief]) -> None:
+    for number, brief in enumerate(briefs):
+        found = find_plot(brief, random.Random(number))
+        assert found is not None
+        _, whole = found
+        for field in ("name", "occupation", "place", "meets", "length"):
+            assert getattr(whole, field) == getattr(brief, field)
+        text = " ".join(whole.beats)
+        assert brief.name and brief.name.split()[0] in text
+        assert brief.occupation and brief.occupation.split()[-1] in text.casefold()
+        assert 4 <= len(whole.beats) <= 12
+
+
+def test_the_same_brief_and_seed_give_the_same_plot_and_a_taken_one_is_not_given(briefs: list[Brief]) -> None:
+    first = find_plot(briefs[0], random.Random(1))
+    assert first is not None and first == find_plot(briefs[0], random.Random(1))
+    taken: set[int] = set()
+    for seed in range(6):
+        found = find_plot(briefs[0], random.Random(seed), taken)
+        assert found is not None and found[0] not in taken
+        taken.add(found[0])
+    numbers = {found[0] for seed in range(8) if (found := find_plot(briefs[0], random.Random(seed)))}
+    assert len(numbers) > 2
+
+
+def test_no_plot_is_of_a_story_for_testing() -> None:
+    tests = {story.beats for story in read_stories(STORIES) if story.test}
+    assert tests and not tests & {plot.beats for plot in plots()}
+
+
+def test_a_brief_that_no_plot_fits_gets_none() -> None:
+    assert find_plot(Brief(name="Ada Moreau", length=5000), random.Random(0)) is None
+
+
+def test_bank_span_counts_words_in_a_row_of_a_story() -> None:
+    story = next(iter(read_stories(STORIES))).text
+    said = story.replace("\n\n", " ").split()
+    assert bank_span(story) > 100
+    assert bank_span(" ".join(said[10 : 10 + LONGEST])) == 0
+    assert bank_span(" ".join(said[10 : 11 + LONGEST])) == LONGEST + 1
+    shouted = "Nobody had said: " + " ".join(said[20:32]).upper() + "! And then?"
+    assert bank_span(shouted) == 12
+    assert bank_span("") == bank_span("one two") == 0
+    broken = " ".join([*said[10:17], "zebra", *said[18:25]])
+    assert bank_span(broken) == 0
+
+
+def test_a_cache_that_can_not_be_written_costs_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    bank._index.cache_clear()
+    few = {"plots": bank.embed(["a"]), "runs": bank._runs("one two three four five six seven eight nine ten")}
+    monkeypatch.setattr(bank, "make", refuse)
+    monkeypatch.setattr(bank, "_made", lambda: few)
+    assert bank_span("said one two three four five six seven eight nine") == 9
+    bank._index.cache_clear()

@@ -1,0 +1,109 @@
+"""The choice among drawn paragraphs: what each rule is for, and that it decides."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from data.brief import Brief
+from inference.adherence import said_share
+from inference.paragraphs import chooser, traits
+from inference.telling import Paragraph
+
+BRIEF = Brief(
+    name="Ada Moreau",
+    meets="Tom, an old baker",
+    length=60,
+    beats=[
+        "Ada comes into the café out of the rain",
+        "Tom, an old baker, sits by the window with a loaf",
+        "Ada asks Tom what he is thinking of",
+        "he gives her half of his loaf",
+    ],
+)
+BEFORE = (
+    "Ada Moreau came into the café out of the rain and shook the water from her coat.",
+    "By the window sat Tom, an old baker, with a loaf of dark bread before him on the table.",
+)
+GOOD = "Ada sat down beside Tom. “What are you thinking of?” she asked the old baker with a smile."
+
+
+def drawn(*texts: str, whole: Sequence[bool] = ()) -> list[Paragraph]:
+    ends = whole or [True] * len(texts)
+    return [Paragraph(text, end, -1.0) for text, end in zip(texts, ends, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "trait"),
+    [
+        ("The street was empty, and the lamps were going out one by one along the wall.", "said"),
+        ("The price of copper rose in the spring, and many ships came back with empty holds.", "near"),
+        (BEFORE[1], "again"),
+        (
+            "Ada asked Tom. By the window sat Tom, an old baker, with a loaf of dark bread before him.",
+            "repeated",
+        ),
+        ("Ada sat down, and then Marguerite asked Tom what he was thinking of with a smile.", "strangers"),
+        ("Ada sat down beside Tom. “What are you thinking of? she asked the old baker with a smile.", "open"),
+        ("Ada asked.", "length"),
+        (
+            "Ada took off his hat. He smiled, and he sat down beside him. Ada asked what he himself was thinking.",
+            "contrary",
+        ),
+    ],
+)
+def test_each_trait_speaks_against_what_it_is_for(bad: str, trait: str) -> None:
+    good, worse = traits(BRIEF, BEFORE, drawn(GOOD, bad))
+    assert (worse[trait] < good[trait]) if trait in ("said", "near") else (worse[trait] > good[trait])
+    choose = chooser()
+    assert choose(BRIEF, BEFORE, drawn(GOOD, bad)) == 0
+    assert choose(BRIEF, BEFORE, drawn(bad, GOOD)) == 1
+
+
+def test_what_is_cut_copied_or_empty_comes_last() -> None:
+    other = GOOD.replace("with a smile", "in a low voice")
+    assert chooser()(BRIEF, BEFORE, drawn(GOOD, other, whole=(False, True))) == 1
+    assert chooser(lambda text: "smile" in text)(BRIEF, BEFORE, drawn(GOOD, other)) == 1
+    assert chooser()(BRIEF, BEFORE, drawn("", "Ada said nothing at all.")) == 1
+    assert chooser()(BRIEF, BEFORE, drawn("", "")) == 0
+
+
+def test_a_copy_is_seen_across_the_border_of_two_paragraphs() -> None:
+    seen: list[str] = []
+    chooser(lambda text: bool(seen.append(text)))(BRIEF, BEFORE, drawn(GOOD, "Ada asked Tom."))
+    assert all(text.startswith("By the window sat Tom") for text in seen)
+
+
+def test_the_first_of_equals_is_taken() -> None:
+    assert chooser()(BRIEF, BEFORE, drawn(GOOD, GOOD, GOOD)) == 0
+
+
+def test_a_beat_without_the_protagonist_says_who_is_he() -> None:
+    brief = replace(BRIEF, beats=["a cook lays down his pen", "Ada looks at him"])
+    his, hers = (
+        "The cook laid down his pen and wiped his hands.",
+        "The cook laid down her pen and wiped her hands.",
+    )
+    found = traits(brief, (), drawn(his, hers))
+    assert [row["contrary"] for row in found] == [0, 1]
+    quoted = "The cook laid down his pen. “She took her hat,” he said."
+    assert traits(brief, (), drawn(quoted))[0]["contrary"] == 0
+
+
+def test_the_first_paragraph_has_nothing_before_it() -> None:
+    (found,) = traits(BRIEF, (), drawn("Ada Moreau came into the café out of the rain."))
+    assert found["again"] == found["repeated"] == found["strangers"] == found["contrary"] == 0
+    assert found["said"] == 0.75  # "comes" and "came" are two words
+
+
+@pytest.mark.parametrize(
+    ("beat", "paragraph", "share"),
+    [
+        ("Ada paints boats", "Ada was painting a boat.", 1.0),
+        ("Ada paints boats", "Ada was tired.", 1 / 3),
+        ("he and she", "Nothing.", 1.0),
+        ("l’été à Paris", "Paris en l'été", 1.0),
+    ],
+)
+def test_said_share(beat: str, paragraph: str, share: float) -> None:
+    assert said_share(beat, paragraph) == pytest.approx(share)
