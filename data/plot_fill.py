@@ -13,131 +13,61 @@ import random
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 from data.brief import Brief
-from data.english import is_ordinary, person_nouns, singular
+from data.english import is_adjective, is_ordinary, singular
 from data.lists import entries, words
-from data.plot_people import Introduction, Mention, find_again, find_introduction, find_name, forms, regender
-from data.plot_scene import (
-    NP,
-    Edit,
-    Refused,
-    apply,
-    article,
-    has_words,
-    put_keywords,
-    put_place,
-    without,
+from data.plot_people import (
+    Introduction,
+    Mention,
+    check_third,
+    find_again,
+    find_introduction,
+    find_name,
+    forms,
+    known_people,
+    regender,
+    words_of,
 )
-from data.plot_words import JOBS, NEAR
+from data.plot_scene import NP, Edit, Refused, apply, article, has_words, put_keywords, put_place, without
+from data.plot_trades import (
+    AGES,
+    CHILDREN,
+    YOUTH,
+    check_age,
+    check_met,
+    check_met_work,
+    check_met_work_left,
+    check_work,
+    check_work_left,
+)
 from data.plots import (
+    INSIDE,
     PREPOSITIONS,
     Person,
     Plot,
     gender_of_met,
     gender_of_name,
-    job_words,
     kind_of_place,
     person,
-    stems,
-    trades,
 )
 
 __all__ = ["Filled", "fill_plot"]
 
-_AGES = frozenset("old elderly aging aged retired white-haired grey-haired widowed".split())
-_YOUTH = frozenset("young little small".split())
-_NO_PERSON = words("person_words", "beast") | set(
-    "robot spirit firefly seal raven wind river moon star tree ghost kitten puppy sparrow swan rabbit mouse hedgehog heron gull".split()
-)
-_ANYBODY = frozenset(
-    "man woman gentleman lady fellow widow widower stranger guy chap bloke person".split()
-) | {""}
-"""Nouns for people who may have any trade."""
+_SPOUSES = {"wife": "husband", "husband": "wife"}
+_SAME = {
+    "f": "woman lady stranger visitor guest newcomer",
+    "m": "man gentleman fellow stranger visitor guest newcomer",
+}
+"""Nouns that mean the plot's own encounter too."""
 
-_NO_PEOPLE = frozenset(
-    "eye pan reader count general private little young old miss master model king chief lady saint".split()
-)
-"""Words that are seldom people, though lists have them."""
+_HOSTS = frozenset("waiter waitress owner barman".split())
+"""People whom a café has without their being introduced."""
 
-_MAKERS = frozenset(
-    "maker emaker smith man woman binder keeper worker seller cutter carver mender builder painter blower".split()
-)
-_GAMES = frozenset("chess domino backgammon card street night".split())
-
-_CHILDREN = frozenset("boy girl child schoolboy schoolgirl toddler baby pupil lad lass".split())
-_MILD = _AGES - {"widowed"} | set(
-    "young small little tall thin stout quiet gentle kind shy friendly cheerful tired weary lonely weathered busy proud elegant stern "
-    "gruff wise ancient ageing white-bearded freckled rosy-cheeked modest curious gray-haired anxious stubborn".split()
-)
-"""Looks on which no plot depends."""
-
-_ROLES = frozenset(
-    "bride bridegroom groom bride-to-be patient father mother grandmother grandfather beginner pilgrim tourist traveller traveler soldier "
-    "passenger customer guest neighbour neighbor friend child baby climber hiker cyclist swimmer islander visitor countess aunt".split()
-)
-"""Nouns for what somebody is in a plot, and not by trade."""
-
-_OF_AGE = re.compile(
-    r"\b(?:years|young\w*|youth|grand\w+|retire\w*|widow\w*|decades|cane|stiff|aged|used to|ago|spectacles|trembl\w*|lifelong|"
-    r"(?:all|half) (?:his|her|my) life|(?:late|dead|old) (?:wife|husband|hands?|eyes|face|fingers|friend|man|woman|age)|"
-    r"white hair|(?:was|were) (?:a )?(?:young|small|child|boy|girl))\b"
-)
-_OF_YOUTH = re.compile(
-    r"\b(?:young\w*|youth|exams?|school|student|career|boy|girl|beginner|apprentice|parents|child|grow(?:s|n)? up|"
-    r"(?:her|his) (?:mother|father) (?:is|waits|says|has|works|calls|comes|wants))\b"
-)
 _GENDERED = re.compile(
     r"\b(?:wife|wives|husbands?|widow\w*|brides?|\w*groom|dress|skirt|gown|beard\w*|moustache|mustache|lipstick|earrings?|sir|madam|"
     r"gentlem[ae]n|lad(?:y|ies)|wom[ae]n|m[ae]n|girls?|boys?|handsome|pregnant|baby|veil|fianc\w+|married|kiss\w*|in love|engaged)\b"
 )
-_SERVING = re.compile(
-    r"\b(?:s[eo]lls?|sold|buys?|bought|pays?|paid|serv\w+|customers?|guests?|bill|tips?|apron|tray|counter|orders?|price|shop|stall|"
-    r"pours?|works?|brings?|wipes?|fetch\w*|kitchen|oven|dough|flour|basket|cart|shift|closes?|opens?|hangs?|clears?|carr\w+|sets?)\b"
-)
-_SERVERS = frozenset(("field food and hospitality", "field shops and markets"))
-_SPOUSES = {"wife": "husband", "husband": "wife"}
-_SAME = {
-    "m": "man gentleman fellow stranger visitor guest newcomer",
-    "f": "woman lady stranger visitor guest newcomer",
-}
-_HOSTS = frozenset("waiter waitress owner barman".split())
-
-_INSTRUMENTS = frozenset(
-    "violin cello guitar piano accordion saxophon trumpet flut harp organ drum bow str oud lut bass".split()
-)
-_OWNED = frozenset(
-    "harbour harbor pier market garden museum gallery theatr church bakery library bookshop station train ferry tram kitchen hospital "
-    "hotel boat barg shop workshop stall stag school flower cart".split()
-)
-"""Words for where or with what somebody works, if it is theirs."""
-
-_ANYONES = _OWNED - {"shop", "workshop", "stall"} | frozenset(
-    "book read pag song story letter tast flower music bread fruit dawn grateful gratitud relief reliev confess worth search tie bed "
-    "rais stir laughter loos mix spoon cup bowl jar map key candl ribbon wood tar jacket sho bell road rock gull sea "
-    "courtyard path statu tea drink cloth button collect loneliness weariness invent travel branch plant leaf tulip rose notebook "
-    "cas blanket teapot pot atla earth fly blind bet beg explain arrang peacefully spectacl rid bun tick bay children blank act mend "
-    "lullaby melody sing sang hum umbrella basket scarf glov chess gam play chessboard win los danc waltz kit box sleep alon husband "
-    "wif mother father daughter wander velvet curtain postcard street run friend knit sew needl thread tun shy nervou former piec lean "
-    "anyth part newspaper kneel knot pen gat thick fram comb loaf chapel anyon loser sav switch beam chosen correct ink mistak door "
-    "lucky night address silver stamp taught chestnut orang soap hat napkin badly damp crat rop coil river city great echo letterbox "
-    "study carnation blackbird bridg candl board honey chees croissant bunch".split()
-)
-"""Words that stories of an occupation have often, and that go with anybody."""
-
-
-_HOBBIES = frozenset(
-    "tune melody play violin cello guitar piano accordion trumpet flut chord sing sang sung song waltz rhythm vers lullaby music danc "
-    "violinist cellist guitarist pianist accordionist singer dancer "
-    "paint brush sketch draw drawn drew pencil charcoal pictur portrait pad camera photograph poem writ written wrot notebook pag pen "
-    "sentenc story poet poetry sew sewn needl thread yarn wool knit lac flower ros tulip carnation lily blossom petal bouquet book "
-    "dictionary novel chess card domino backgammon letter".split()
-)
-"""Words for what somebody who is met may do whatever their trade is."""
-
-_PASTIMES = frozenset("draw photo write books music sewing garden".split())
-"""Trades that others have as a pastime."""
 
 
 @dataclass(frozen=True)
@@ -177,29 +107,24 @@ class _Fill:
 
     def filled(self) -> Filled:
         brief, plot = self.brief, self.plot
-        if brief.occupation:
-            _check_trade(plot.work, self.old_work, self.new_work, plot.beats)
-        if brief.meets:
-            old_met, new_met = self._check_met()
-            if new_met.noun in _ANYBODY:
-                _check_service(old_met.noun, plot.beats)
-            else:
-                _check_trade(plot.met_work, old_met.noun, new_met.noun, plot.beats, _HOBBIES)
-        places = put_place(plot, brief.place, self._hero_is()) if brief.place else []
-        names = self._names()
-        works = self._occupations() if brief.occupation else []
-        people = self._people() if brief.meets else self._rename_met()
-        if brief.occupation:
-            _check_work(self.old_work, self.new_work, _rest(plot.beats, works))
-        if brief.meets:
-            rest = _rest(plot.beats, people)
-            _check_age(old_met, new_met, rest)
-            if new_met.noun not in _ANYBODY:
-                _check_work(old_met.noun, new_met.noun, rest, _HOBBIES)
         edits: list[list[Edit]] = [[] for _ in plot.beats]
-        for found in (names, works, people, self._genders(), places):
-            for at, more in enumerate(found):
-                edits[at] += more
+        if brief.occupation:
+            check_work(plot, brief.occupation)
+        if brief.meets:
+            old_met, new_met = check_met(self.old_met, self.new_met)
+            check_met_work(plot, old_met, new_met)
+        _add(edits, put_place(plot, brief.place, self._hero_is()) if brief.place else [])
+        _add(edits, self._names())
+        if brief.occupation:
+            works = _add(edits, self._occupations())
+            check_work_left(plot, brief.occupation, _rest(plot.beats, works))
+        if brief.meets:
+            rest = _rest(plot.beats, _add(edits, self._people(old_met, new_met)))
+            check_age(old_met, new_met, rest)
+            check_met_work_left(old_met, new_met, rest)
+        else:
+            _add(edits, self._rename_met())
+        _add(edits, self._genders())
         beats = tuple(
             apply(beat, found, self.capital or (beat[:1].isupper() and not found))
             for beat, found in zip(plot.beats, edits, strict=True)
@@ -217,26 +142,6 @@ class _Fill:
             keywords=brief.keywords or tuple(word for word in self.gold.keywords if has_words(word, beats)),
         )
         return Filled(whole, beats)
-
-    # What a plot asks of whom is met.
-
-    def _check_met(self) -> tuple[Person, Person]:
-        old, new = self.old_met, self.new_met
-        if old is None:
-            raise Refused("the plot's own encounter is a relative, or no single person")
-        if new is None:
-            raise Refused("the brief's encounter is a relative, or no single person")
-        if old.head in _NO_PERSON or "talking" in old.looks:
-            raise Refused(f"a {old.noun} is met")
-        if not _MILD.issuperset(old.looks):
-            raise Refused(f"the plot is about somebody {' '.join(old.looks)}")
-        if re.search(r"\b(?:mourning|black|wheelchair|uniform|crutch\w*|costume|baby|dog|cat)\b", old.tail):
-            raise Refused(f"the plot is about a {old.noun} {old.tail}")
-        if old.head in _ROLES and old.head != new.head:
-            raise Refused(f"the plot is about a {old.head}")
-        if (old.head in _CHILDREN) != (new.head in _CHILDREN):
-            raise Refused("a child is met in one of the two, and not in the other")
-        return old, new
 
     # The edits.
 
@@ -287,6 +192,8 @@ class _Fill:
                 called = re.search(rf"\b[Aa]n? (?:{NP} ){{0,3}}$", before) and re.match(
                     rf",? (?:named |called )?(?:{hero})\b", after
                 )
+                if re.match(r" (?:of|for)\b", after):  # "a biographer of famous people"
+                    raise Refused(f"{hit[0]!r} has more behind it")
                 if hit["several"] or not (opens or named or is_one or the or called):
                     raise Refused(f"it is not clear whom {hit[0]!r} means")
                 if the and self.new_met and self.new_met.head == new.split()[-1]:
@@ -319,27 +226,28 @@ class _Fill:
         pattern = rf"(?<![\w\-])(?:[Aa]n?|[Tt]he) (?:{NP} ){{0,4}}{re.escape(self.old_met.head)}(?![\w\-])"
         return [[hit.span() for hit in re.finditer(pattern, beat)] for beat in self.plot.beats]
 
-    def _people(self) -> list[list[Edit]]:
+    def _people(self, old: Person, new: Person) -> list[list[Edit]]:
         """The met person: introduced where the plot introduces its own, and said again as the brief's."""
-        assert self.old_met and self.new_met
         found: list[list[Edit]] = [[] for _ in self.plot.beats]
-        later = _later(self.new_met, self.new_work)
+        later = _later(new, self.new_work)
         introduced = False
         for at, beat in enumerate(self.plot.beats):
             end = 0
-            if not introduced and (hit := find_introduction(beat, self.old_met)):
-                if find_again(beat[: hit.start], self.old_met, self._others()):
+            if not introduced and (hit := find_introduction(beat, old)):
+                if find_again(beat[: hit.start], old, self._others()):
                     raise Refused("the plot's own encounter is mentioned before it is introduced")
-                found[at] += self._introduced(beat, hit, self.new_met)
+                found[at] += self._introduced(beat, hit, new)
                 introduced, end = True, hit.end
-            for start, stop, own in find_again(beat, self.old_met, self._others()):
+            for start, stop, own in find_again(beat, old, self._others()):
                 if start < end:
                     continue
                 if not introduced:
                     raise Refused("the plot's own encounter is mentioned before it is introduced")
                 said = later + ("'s" if own else "")
                 the = re.search(rf"\b[Tt]he ({NP}) $", beat[:start])
-                if the and not self.new_met.name and the[1] in _MILD | _AGES:  # "the tired Margaux"
+                if (
+                    the and not new.name and (is_adjective(the[1]) or the[1] in words("looks"))
+                ):  # "the tired Margaux"
                     said = said.removeprefix("the ")
                 found[at].append(Edit(start, stop, said))
         if not introduced:
@@ -400,7 +308,7 @@ class _Fill:
         """Another name for the plot's own encounter, where the protagonist has the same now."""
         mine = {part.casefold() for part in self.new_name.split()}
         same = [
-            part for part in _said(self.gold.meets or "") if part[0].isupper() and part.casefold() in mine
+            part for part in words_of(self.gold.meets or "") if part[0].isupper() and part.casefold() in mine
         ]
         if not same or not self.brief.name:
             return {}
@@ -435,65 +343,73 @@ class _Fill:
             return []
         if None in old or None in new or old[0] == old[1] or self.plot.first_person or self.old_met is None:
             raise Refused("the people of the brief are of other genders")
-        met = self.old_met
-        mentions: list[list[Mention]] = []
-        for beat in self.plot.beats:
-            found = [
-                Mention(start, end, "hero") for _, start, end, _ in find_name(beat, forms(self.old_name))
-            ]
-            if (hit := find_introduction(beat, met)) and not any(
-                mention.who == "met" for row in mentions for mention in row
-            ):
-                found.append(Mention(hit.start, hit.end, "met"))
-            taken = [mention.end for mention in found if mention.who == "met"]
-            found += [
-                Mention(a, b, "met")
-                for a, b, _ in find_again(beat, met, self._others())
-                if not taken or a >= taken[0]
-            ]
-            for hit_work in re.finditer(rf"\b[Tt]he (?:{NP} )?{re.escape(self.old_work)}(?!\w)", beat):
-                found.append(Mention(*hit_work.span(), "hero"))
-            mentions.append(sorted(found))
-        rest = [
-            without(b, [(m.start, m.end) for m in row])
-            for b, row in zip(self.plot.beats, mentions, strict=True)
-        ]
+        mentions = self._mentions(self.old_met)
         spouse = re.compile(rf"\b{'his' if old[1] == 'm' else 'her'} (?:\w+ )?(?P<who>wife|husband)\b")
-        swapped: list[list[Edit]] = [
-            [Edit(*hit.span("who"), _SPOUSES[hit["who"]]) for hit in spouse.finditer(beat)]
-            if old[1] != new[1]
-            else []
+        swapped = [
+            [
+                Edit(*hit.span("who"), _SPOUSES[hit["who"]])
+                for hit in spouse.finditer(beat)
+                if old[1] != new[1]
+            ]
             for beat in self.plot.beats
         ]
-        if hit_word := _GENDERED.search(
-            " ".join(spouse.sub("", told) if old[1] != new[1] else told for told in rest)
-        ):
-            raise Refused(f"{hit_word[0]!r} goes with people of the plot's genders")
-        _check_third(rest, self.old_work)
-        assert self.new_met
-        names = (forms(self.new_name)[1], _later(self.new_met, self.new_work))
-        known = (old[0] or "", old[1] or ""), (new[0] or "", new[1] or "")
-        return [
-            regender(beat, row, *known, names) for beat, row in zip(self.plot.beats, mentions, strict=True)
+        rest = [
+            without(beat, sorted([*((m.start, m.end) for m in row), *((e.start, e.end) for e in more)]))
+            for beat, row, more in zip(self.plot.beats, mentions, swapped, strict=True)
         ]
+        if hit := _GENDERED.search(" ".join(rest)):
+            raise Refused(f"{hit[0]!r} goes with people of the plot's genders")
+        check_third(rest, self.old_work.split())
+        names = (forms(self.new_name)[1], _later(self.new_met or self.old_met, self.new_work))
+        genders = (old[0] or "", old[1] or ""), (new[0] or "", new[1] or "")
+        return [
+            regender(beat, row, *genders, names) + more
+            for beat, row, more in zip(self.plot.beats, mentions, swapped, strict=True)
+        ]
+
+    def _mentions(self, met: Person) -> list[list[Mention]]:
+        """Where each beat has the plot's own people, by names and nouns."""
+        found: list[list[Mention]] = []
+        introduced = False
+        for beat in self.plot.beats:
+            row = [Mention(start, end, "hero") for _, start, end, _ in find_name(beat, forms(self.old_name))]
+            work = rf"\b[Tt]he (?:{NP} )?{re.escape(self.old_work)}(?!\w)"
+            row += [Mention(*hit.span(), "hero") for hit in re.finditer(work, beat)]
+            first = None if introduced else find_introduction(beat, met)
+            if first:
+                row.append(Mention(first.start, first.end, "met"))
+                introduced = True
+            again = find_again(beat, met, self._others())
+            row += [Mention(a, b, "met") for a, b, _ in again if not first or a >= first.end]
+            found.append(sorted(row))
+        return found
 
     # What must hold afterwards.
 
     def _known_people(self) -> set[str]:
         met = self.new_met.head if self.new_met else (self.new_meets.split() or [""])[-1]
         same = _SAME.get(self.plot.met_gender or "", "").split() + (
-            ["boy", "girl", "child"] if met in _CHILDREN else []
+            ["boy", "girl", "child"] if met in CHILDREN else []
         )
-        return {*self.new_work.split()[-1:], met, *same, *(word.casefold() for word in _said(self.new_meets))}
+        return {
+            *self.new_work.split()[-1:],
+            met,
+            *same,
+            *(word.casefold() for word in words_of(self.new_meets)),
+        }
 
-    def _where_to_add(self, beats: Sequence[str]) -> tuple[int, int, str]:
-        """The beats that take things and topics, and who talks."""
-        names = {*self.new_name.split(), *_said(self.new_meets), "he", "she", "I", "He", "She"} - {"a", "an"}
-        counts = [len(names & set(_said(beat))) for beat in beats[1:3]]
+    def _where_to_add(self, beats: Sequence[str]) -> tuple[int, int, str, bool]:
+        """The beats that take things and topics, who talks, and whether the place has walls."""
+        names = {*self.new_name.split(), *words_of(self.new_meets), "he", "she", "I", "He", "She"} - {
+            "a",
+            "an",
+        }
+        counts = [len(names & set(words_of(beat))) for beat in beats[1:3]]
         still = 1 + counts.index(min(counts)) if counts else 0
         met = next((at for at, beat in enumerate(beats) if self._says_met(beat)), len(beats) - 1)
         talk = min(max(met + 1, len(beats) // 2), max(0, len(beats) - 2))
-        return still, talk, "we" if self.plot.first_person else "they"
+        classes = kind_of_place(self.brief.place or self.gold.place or "")[1]
+        return still, talk, "we" if self.plot.first_person else "they", not INSIDE.isdisjoint(classes)
 
     def _says_met(self, beat: str) -> bool:
         met = self.new_met or self.old_met
@@ -506,20 +422,20 @@ class _Fill:
         place = brief.place or gold.place or ""
         allowed = {
             word.casefold()
-            for word in _said(self.new_name, self.new_meets, self.new_work, place, *brief.keywords)
+            for word in words_of(self.new_name, self.new_meets, self.new_work, place, *brief.keywords)
         }
         left = set(self.renamed)
         if brief.name:
-            left |= {word for word in _said(self.old_name) if word[0].isupper()}
+            left |= {word for word in words_of(self.old_name) if word[0].isupper()}
         if brief.meets and self.old_met:
-            left |= {*_said(self.old_met.name), self.old_met.head}
+            left |= {*words_of(self.old_met.name), self.old_met.head}
         if brief.occupation:
             left |= set(self.old_work.split()[-1:])
         if brief.place:
-            left |= {word for word in _said(gold.place or "") if word[0].isupper()}
+            left |= {word for word in words_of(gold.place or "") if word[0].isupper()}
         left = {word.casefold() for word in left} - allowed - {""}
         for beat in beats:
-            for word in _said(beat):
+            for word in words_of(beat):
                 low = re.sub(r"['’]s?$", "", word.casefold())
                 if low in left or singular(low) in left:
                     raise Refused(f"{word!r} of the plot's own is left")
@@ -527,6 +443,13 @@ class _Fill:
                 opens = beat.startswith(word) and word not in self.plot.names
                 if word[0].isupper() and not (low in allowed or city or opens or is_ordinary(low)):
                     raise Refused(f"{word!r} is a name that the brief does not have")
+
+
+def _add(edits: list[list[Edit]], more: list[list[Edit]]) -> list[list[Edit]]:
+    """Add a kind of edits to those of each beat, and give them."""
+    for all_of_beat, found in zip(edits, more, strict=False):
+        all_of_beat += found
+    return more
 
 
 def _rest(beats: Iterable[str], edits: Iterable[Sequence[Edit]]) -> list[str]:
@@ -537,118 +460,15 @@ def _rest(beats: Iterable[str], edits: Iterable[Sequence[Edit]]) -> list[str]:
     ]
 
 
-def _check_trade(
-    ties: Sequence[tuple[str, frozenset[str]]],
-    old: str,
-    new: str,
-    beats: Sequence[str],
-    leisure: Collection[str] = (),
-) -> None:
-    """Refuse beats with words of one occupation that are none of another. leisure: words that need no occupation."""
-    old_head, new_head = (old.split() or [""])[-1], (new.split() or [""])[-1]
-    if not old or (old_head == new_head and trades(old) & trades(new)):
-        return
-    mine = trades(new)
-    mine |= {name for near in NEAR.keys() & mine for name in NEAR[near]} & trades(old)
-    own = stems([old]) - _GAMES
-    for word, classes in ties:
-        near = {
-            name for name in classes & mine if not name.startswith("field ") or name == "field sea and river"
-        }
-        shared = near and (
-            word not in _INSTRUMENTS or not classes.isdisjoint((new_head, " ".join(new.split()[-2:])))
-        )
-        any_has = (
-            word in _ANYONES
-            and word not in own
-            and not any(word in job_words(job) for job in trades(old) & JOBS.keys())
-        )
-        theirs = (
-            any_has
-            and word in _OWNED
-            and re.search(rf"\b(?:his|her|my) (?:{NP} ){{0,2}}{word}", " ".join(beats))
-        )
-        if not (word in leisure and _leisurely(word, old)) and not shared and (theirs or not any_has):
-            raise Refused(f"{word!r} goes with a {old}")
-
-
-def _leisurely(word: str, old: str) -> bool:
-    """Whether a word of a trade is not one of its hard work."""
-    return not any(word in job_words(job) for job in trades(old) & JOBS.keys() - _PASTIMES)
-
-
-def _check_service(old: str, beats: Sequence[str]) -> None:
-    """Refuse beats in which somebody serves others."""
-    if trades(old) & _SERVERS and (hit := _SERVING.search(" ".join(beats))):
-        raise Refused(f"{hit[0]!r} goes with a {old}")
-
-
-def _check_work(old: str, new: str, rest: Sequence[str], leisure: Collection[str] = ()) -> None:
-    """Refuse beats that say what somebody of the old occupation does, by the word for it: "bakes" for a baker, "sells"."""
-    old_head, new_head = (old.split() or [""])[-1], (new.split() or [""])[-1]
-    if not old or (old_head == new_head and trades(old) & trades(new)):
-        return
-    own, root = stems([old]) - _GAMES, old_head[: max(4, len(old_head) - 3)]
-    for word in sorted(stems(rest)):
-        if word in leisure and _leisurely(word, old):
-            continue
-        part = old_head.startswith(word) and old_head.removeprefix(word) in _MAKERS  # "map" of a mapmaker
-        if (
-            word in own or part or (len(root) >= 4 and word.startswith(root) and root != "wait")
-        ) and not new_head.startswith(root):
-            raise Refused(f"{word!r} goes with a {old}")
-    servers = [trades(noun) & _SERVERS for noun in (old, new)]
-    if servers[0] and servers[0] != servers[1]:
-        raise Refused(f"a {old} has customers")
-
-
-def _check_third(beats: Sequence[str], work: str) -> None:
-    """Refuse beats in which a pronoun may be somebody else's than the two people's."""
-    others = (_people() | words("person_words", "beast")) - set(work.split())
-    for at, beat in enumerate(beats):
-        said = [re.sub(r"['’]s?$", "", word.casefold()) for word in _said(beat)]
-        third = next((index for index, word in enumerate(said) if word in others), None)
-        if third is not None and not {"she", "he", "her", "him", "his", "hers"}.isdisjoint(
-            [*said[third:], *(word.casefold() for word in _said(*beats[at + 1 : at + 2])[:3])]
-        ):
-            raise Refused(f"it is not clear whether a pronoun means the {said[third]}")
-
-
-def _check_age(old_met: Person, new_met: Person, rest: Sequence[str]) -> None:
-    """Refuse beats that tell the age of whom the plot meets."""
-    old, new = _age(old_met), _age(new_met)
-    told = " ".join(rest)
-    if new == "young" != old and (hit := _OF_AGE.search(told)):
-        raise Refused(f"{hit[0]!r} goes with old people")
-    if new == "old" != old and (hit := _OF_YOUTH.search(told)):
-        raise Refused(f"{hit[0]!r} goes with young people")
-
-
-def _age(met: Person) -> str:
-    if not _AGES.isdisjoint(met.looks) or met.head in ("widow", "widower", "grandmother", "grandfather"):
-        return "old"
-    young = not _YOUTH.isdisjoint(met.looks) or met.head in ("student", "apprentice", "youth", "teenager")
-    return "young" if young else ""
-
-
 def _later(met: Person, occupation: str) -> str:
     """How somebody is said again: by a name, or as "the old man", "the chef", "the other painter"."""
     if met.name:
         return forms(met.name)[1]
-    looks = [look for look in met.looks if look in _AGES | _YOUTH]
+    looks = [look for look in met.looks if look in AGES | YOUTH]
     clash = met.head in occupation.split()[-1:]
     if looks and (clash or met.noun in ("man", "woman", "lady", "gentleman", "fellow")):
         return f"the {looks[0]} {met.noun}"
     return f"the {'other ' if clash else ''}{met.noun}"
-
-
-def _said(*phrases: str) -> list[str]:
-    return [word for phrase in phrases for word in re.findall(r"[^\W\d_][\w'’\-]*", phrase)]
-
-
-@cache
-def _people() -> frozenset[str]:
-    return person_nouns() - _NO_PEOPLE
 
 
 def _check_whole(beats: Sequence[str], known: Collection[str], place: str) -> None:
@@ -661,7 +481,7 @@ def _check_whole(beats: Sequence[str], known: Collection[str], place: str) -> No
             rf"\b(?:([Tt]he|[Tt]his|[Tt]hat)|[Aa]n?|[Tt]wo|[Oo]ne|[Ss]ome|[Aa]nother) (?=((?:{NP} ?){{1,4}}))",
             beat,
         ):
-            people = [word for word in hit[2].casefold().split() if word in _people()]
+            people = [word for word in hit[2].casefold().split() if word in known_people()]
             if people and hit[1] and people[0] not in introduced:
                 raise Refused(f"the {people[0]} is not introduced")
             introduced |= set(people)

@@ -7,15 +7,27 @@ anybody's becomes a name. Raises `Refused` where it is not clear whom a pronoun 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
+from data.english import person_nouns
 from data.lists import words
 from data.plot_scene import NP, Edit, Refused
 from data.plots import Person
 
-__all__ = ["Introduction", "Mention", "find_again", "find_introduction", "find_name", "forms", "regender"]
+__all__ = [
+    "Introduction",
+    "Mention",
+    "check_third",
+    "find_again",
+    "find_introduction",
+    "find_name",
+    "forms",
+    "known_people",
+    "regender",
+    "words_of",
+]
 
 _PRONOUNS = {"f": ("she", "her", "her", "herself", "hers"), "m": ("he", "him", "his", "himself", "his")}
 _SUBJECT, _OBJECT, _OWN, _SELF, _OWNED = range(5)
@@ -35,9 +47,16 @@ _JOINED = re.compile(r"[,;:.]|and|but|or|while|until|when|so|before|after|as")
 
 _GIVING = re.compile(
     r"\b(?:giv(?:es?|ing)|gave|shows?|showing|tells?|telling|offers?|offering|hands?|handing|brings?|bringing|sends?|lends?|teach(?:es)?|"
-    r"promises?|wish(?:es)?|pours?|buys?|asks?|asking|passes|reads?|sings?|plays?|costs?|leaves?|makes?|pays?|owes|saves?|finds?|writes?) $"
+    r"promises?|wish(?:es)?|pours?|buys?|asks?|asking|passes|reads?|sings?|plays?|costs?|leaves?|makes?|pays?|owes|saves?|finds?|writes?|"
+    r"watch(?:es|ing)?|sees?|seeing|hears?|hearing|helps?|helping|lets?|letting|has|notices?) $"
 )
 """A verb before "her": "gives her hope", "gives her pen"."""
+
+
+NO_PEOPLE = frozenset(
+    "eye pan reader count general private little young old miss master model king chief lady saint".split()
+)
+"""Words that are seldom people, though lists have them."""
 
 
 class Introduction(NamedTuple):
@@ -55,6 +74,17 @@ class Mention(NamedTuple):
     end: int
     who: str
     role: int = -1
+
+
+@cache
+def known_people() -> frozenset[str]:
+    """Nouns that mean people."""
+    return person_nouns() - NO_PEOPLE
+
+
+def words_of(*phrases: str) -> list[str]:
+    """The words of some phrases, as they stand."""
+    return [word for phrase in phrases for word in re.findall(r"[^\W\d_][\w'’\-]*", phrase)]
 
 
 @cache
@@ -116,21 +146,23 @@ def regender(
 
     mentions: of both people, without pronouns. old, new: the protagonist's and the met person's gender. names: how each is said again.
     """
-    events = [*mentions, *_pronouns(beat, old)]
+    events = [*mentions, *_pronouns(beat, old, new)]
     events.sort()
     edits: list[Edit] = []
     subject = before = last = None
     at = 0
     marks: list[str] = []
+    inner = False  # whether the clause before is one in another: "asks whether she is"
     for index, event in enumerate(events):
         if found := _CLAUSE.findall(beat[at : event.start]):
+            inner = bool(marks) and not _joins(marks)
             marks, before, subject = found, subject or before, None
-        joined = not marks or all(_JOINED.fullmatch(mark) for mark in marks)
+        joined = _joins(marks)
         if event.role >= 0:
             form = text = _PRONOUNS[new[event.who == "met"]][event.role]
             near = events[index - 1 : index + 2] if index else [None, *events[:2]]
             if new[0] == new[1] and not (last is None and _soon_named(events, index)):
-                text = _clear(beat, near, form, names, (subject, before, last), joined)
+                text = _clear(beat, near, form, names, (subject, before, last), joined, inner)
             if beat[event.start].isupper():
                 text = text[0].upper() + text[1:]
             if text != beat[event.start : event.end]:
@@ -141,6 +173,23 @@ def regender(
     return edits
 
 
+def _joins(marks: Sequence[str]) -> bool:
+    """Whether what stands between two clauses lets the second have the subject of the first."""
+    return all(_JOINED.fullmatch(mark) for mark in marks)
+
+
+def check_third(beats: Sequence[str], own: Collection[str]) -> None:
+    """Refuse beats in which a pronoun may be somebody else's than the two people's. own: words for these."""
+    others = (known_people() | words("person_words", "beast")) - set(own)
+    for at, beat in enumerate(beats):
+        said = [re.sub(r"['’]s?$", "", word.casefold()) for word in words_of(beat)]
+        third = next((index for index, word in enumerate(said) if word in others), None)
+        if third is not None and not {"she", "he", "her", "him", "his", "hers"}.isdisjoint(
+            [*said[third:], *(word.casefold() for word in words_of(*beats[at + 1 : at + 2])[:3])]
+        ):
+            raise Refused(f"it is not clear whether a pronoun means the {said[third]}")
+
+
 def _clear(
     beat: str,
     near: Sequence[Mention | None],
@@ -148,11 +197,13 @@ def _clear(
     names: tuple[str, str],
     people: tuple[str | None, str | None, str | None],
     joined: bool,
+    inner: bool,
 ) -> str:
     """A pronoun where it can mean one person only, else the name.
 
     near: the mention before, the pronoun, and the one after. people: who does what the clause tells, who does it in the clause before,
-    and who was said last. joined: whether both clauses may have one subject.
+    and who was said last. joined: whether both clauses may have one subject. inner: whether
+    the clause before stands in another one: "asks whether she is".
     """
     previous, event, after = (*near, None)[:3]
     assert event
@@ -163,11 +214,11 @@ def _clear(
     if event.role == _SUBJECT:
         if subject:
             return form if subject == who else name
-        if last == who and (not joined or before in (None, who)):
-            return form
-        if before == who and not joined:
+        if joined:
+            return form if before == last == who and not inner else name
+        if before == who != last:
             raise Refused("it would not be clear whom a pronoun means")
-        return name
+        return form if last == who else name
     doer = subject or (before if joined else None)
     if event.role == _OBJECT:
         if after and after.start == event.end + 1 and after.role < 0:  # "beside her Grete sips"
@@ -177,6 +228,13 @@ def _clear(
         if doer:
             return form
         return form if before == who and last == who else name
+    if (
+        after
+        and after.who == who
+        and after.role == _SUBJECT
+        and not _CLAUSE.search(beat, event.end, after.start)
+    ):
+        return form  # "with her notebook Ada"
     doer = subject or before
     between = beat[previous.end : event.start] if previous else ""
     if doer == who or (previous and previous.who == who and re.match(r",? \w+ing\b", between)):
@@ -192,10 +250,10 @@ def _soon_named(events: Sequence[Mention], index: int) -> bool:
     return bool(after) and after[0].role < 0 and after[0].who == events[index].who
 
 
-def _pronouns(beat: str, genders: tuple[str, str]) -> Iterator[Mention]:
+def _pronouns(beat: str, old: tuple[str, str], new: tuple[str, str]) -> Iterator[Mention]:
     for hit in _PRONOUN.finditer(beat):
-        gender = "f" if hit["f"] else "m"
-        who = "hero" if genders[0] == gender else "met"
+        who = "hero" if old[0] == ("f" if hit["f"] else "m") else "met"
+        kept = new[0] != new[1] and new[who == "met"] == "f"
         low = hit[0].casefold()
         if low in ("she", "he"):
             role = _SUBJECT
@@ -207,7 +265,7 @@ def _pronouns(beat: str, genders: tuple[str, str]) -> Iterator[Mention]:
             role = _OWNED
         elif low == "her":
             role = _OBJECT if _ENDS.match(beat, hit.end()) else _OWN
-            if role == _OWN and _GIVING.search(beat[: hit.start()]):
+            if role == _OWN and not kept and _GIVING.search(beat[: hit.start()]):
                 raise Refused("it is not clear whether somebody has or gets something")
         else:
             role = _OWNED if re.match(r"$|[^\w\s]|\s+(?:and|or|but|is|too)\b", beat[hit.end() :]) else _OWN

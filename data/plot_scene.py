@@ -18,7 +18,8 @@ from data.plots import INSIDE, PREPOSITIONS, Plot, kind_of_place, stems
 __all__ = ["NP", "Edit", "Refused", "apply", "article", "has_words", "put_keywords", "put_place", "without"]
 
 NP = (
-    r"(?!(?:an?|the|and|or|but|nor|his|her|their|my|our|its|is|are|was|has|that|who|which|says|asks|it|he|she|they|so|as|than|because|until|while|when|if|"
+    r"(?!(?:an?|the|and|or|but|nor|his|her|their|my|our|its|is|are|was|has|that|who|which|says|asks|it|he|she|they|so|as|than|because|"
+    r"until|while|when|if|"
     + "|".join(sorted(PREPOSITIONS - {"that", "which", "who"}))
     + r")\b)[^\W\d_][\w'’\-]*"
 )
@@ -32,9 +33,6 @@ _ON = frozenset(
 )
 _BY = frozenset("river lake sea pond ocean fountain riverside stream".split())
 _AT = frozenset("stop stall kiosk crossroads crossing bookstall bookstalls lock airport".split())
-_OPEN = frozenset(
-    "café cafe bistro brasserie restaurant bar pub inn market museum theatre theater library station bakery".split()
-)
 _INDOORS = frozenset(
     "window door table chair counter corner lamp candle wall floor ceiling stair inside outside stove hearth roof room upstairs enter "
     "shelf curtain bell fir sofa".split()
@@ -44,12 +42,15 @@ _OUTDOORS = frozenset(
     "wav water bridg lak garden branch sail umbrella".split()
 )
 _SEA = frozenset("sea harbour harbor tid pier gull port ship shor beach lighthous coast".split())
-_RIVER = frozenset("river canal boat barg quay ferry swan lak".split())
+_RIVER = frozenset("river canal boat barg quay ferry swan lak bridg".split())
 _WILD = frozenset(
     "hill valley mountain ski field meadow sheep village island desert orchard vineyard forest peak slop cliff pastur".split()
 )
 _REPORTED = re.compile(
     r"\b(?:says?|tells?|told|remember\w*|dream\w*|asks?|recalls?|misses|speaks?|admits?|explains?|describes?|once|was|were|had|used)\b"
+)
+_COAST = re.compile(
+    r"\b(?:waves (?:break|roll|crash|lap|murmur|beat|rise)|the waves|sails|horizon|(?:the|a) bay|whales?|tide|tides|seashells?)\b"
 )
 _TRAINS = re.compile(
     r"\b(?:trains|trains? (?:comes|whistles|rolls|passes|arrives|hums|stands|leaves|rattles))\b"
@@ -60,13 +61,18 @@ _GENERIC = {
     "place": "square", "musée": "museum",
 }  # fmt: skip
 _AT_A_NAME = frozenset("in on at into onto to across through along enters crosses reaches visits".split())
+_REACHING = frozenset("enters enter leaves visits reaches finds past".split())
 _PATH = {"in": "into", "on": "onto", "at": "to", "by": "to"}
 _DETERMINERS = "[Tt]he|[Aa]n?|[Tt]his|[Tt]hat|[Hh]is|[Hh]er|[Tt]heir|[Mm]y|[Oo]ur"
+_BEHIND = "and|but|as|because|when|while|until|after|since|so|just|every|one|during|alone|late|early"
 _MASS = frozenset(
     "rain snow fog mist wind sunlight sunshine moonlight starlight thunder lightning frost ice smoke dust sand mud music bread coffee tea "
     "wine beer milk honey salt sugar flour soup cheese chocolate butter jam laughter silence applause noise ink wool lace silver gold "
     "silk paper paint chalk charcoal soap water fire grass hay ivy lavender jasmine thyme mint gingerbread darkness light warmth steam "
     "lamplight candlelight drizzle saffron cinnamon marzipan rice".split()
+)
+_WEATHER = frozenset(
+    "rain snow fog mist wind sunshine moonlight starlight thunder lightning frost drizzle".split()
 )
 _UNIQUE = {
     "sun": "the sun shines",
@@ -117,7 +123,7 @@ def apply(beat: str, edits: Sequence[Edit], capital: bool) -> str:
             raise Refused("two changes would meet in one beat")
         before, new = beat[at : edit.start], edit.new
         if edit.article and new:
-            before = _BEFORE.sub(lambda hit: f"{hit[1]}{article(new)[1:]} ", before)
+            before = _BEFORE.sub(rf"\g<1>{article(new)[1:]} ", before)
         pieces += [before, new]
         at = edit.end
     told = "".join(pieces) + beat[at:]
@@ -169,7 +175,6 @@ class _Move:
         core = [word for word in self.old.split() if word not in ("a", "an", "the")]
         self.named = bool(core) and core[0][0].isupper()
         self.proper = {word.strip(",") for word in self.old.split() if word[0].isupper()}
-        self.low = {word.strip(",") for word in self.old.split() if word[0].islower()} - PREPOSITIONS
 
     def edits(self) -> list[list[Edit]]:
         mentions = [self._mentions(beat) for beat in self.plot.beats]
@@ -192,6 +197,8 @@ class _Move:
 
     def _added(self, beat: str) -> Edit:
         """A clause that says where the protagonist is, at the end of a beat."""
+        if stems(self.plot.beats) & _OUTDOORS - {"rain", "snow", "sun", "umbrella", "boat", "sail"}:
+            raise Refused("the beats do not say where they are")
         if not self.hero_is or self.area or not self._same_kind() or beat[-1:] in '?!"”':
             raise Refused("the beats do not say where they are")
         end = len(beat) - beat.endswith(".")
@@ -220,14 +227,14 @@ class _Move:
                 if inside != new_inside and telling:
                     raise Refused(f"{min(telling)!r} goes with a {self.noun} and not with a {self.new_noun}")
         here = stems(beat for beat in told if not _REPORTED.search(beat))
-        if re.search(r"\bin [A-ZÀ-Ý]", self.place):
-            here -= {"river"}
         if re.search(r"\b(?:station|Gare|train)\b", self.old) and (hit := _TRAINS.search(" ".join(told))):
             raise Refused(f"{hit[0]!r} goes with a station")
         if far := here & (_WILD | _RAIL) - new:
             raise Refused(f"{min(far)!r} is not near the new place")
         river = re.search(r"\b(?:by|along|over|beside|on) the [A-ZÀ-Ý]", self.place)
         wet = here & ((set() if new & _SEA else _SEA) | (set() if river or new & (_SEA | _RIVER) else _RIVER))
+        if not new & _SEA and (hit := _COAST.search(" ".join(told))):
+            raise Refused(f"{hit[0]!r} is not near the new place")
         if wet:
             raise Refused(f"{min(wet)!r} is not near the new place")
 
@@ -248,7 +255,7 @@ class _Move:
         alike = [word for word in _core(self.old) if kind_of_place(word)[1] & self.classes - {self.noun}]
         nouns = "|".join(map(re.escape, dict.fromkeys((generic, *alike))))
         for pattern in (
-            rf"(?P<noun>(?:{nouns})(?: (?:{nouns}))*)(?![\w\-])",
+            rf"(?P<noun>(?:{nouns})(?: (?:{nouns}|terrace))*)(?![\w\-])",
             rf"(?P<noun>)(?:[Tt]he )?{name}",
         ):
             for hit in re.finditer(rf"(?<![\w\-'’]){pattern}", beat):
@@ -271,16 +278,13 @@ class _Move:
         if (
             head
             and re.match(r" (?!is|as|has)[a-z]+s? ?", beat[end:])
-            and not re.match(
-                rf" (?:{'|'.join(sorted(PREPOSITIONS))}|and|but|as|because|when|while|until|after|since|so|just|every|one|during|alone|late|early)\b",
-                beat[end:],
-            )
+            and not re.match(rf" (?:{'|'.join(sorted(PREPOSITIONS))}|{_BEHIND})\b", beat[end:])
         ):
             raise Refused(f"it is not clear where {said!r} ends")
         if self.area:
             return self._relocated(beat, start, end, head)
         if re.search(
-            r"\b(?:climbs?|descends?|down|up|rows?|sails?|steers?) (?:\w+ )?(?:to|into|onto) $", beat[:start]
+            r"\b(?:climbs?|descends?|rows?|sails?|steers?)\b|\b(?:up|down) (?:to|into|onto) $", beat[:start]
         ):
             raise Refused("one does not get to the new place like that")
         if not head and not self.named:
@@ -309,15 +313,7 @@ class _Move:
             raise Refused(f"{preposition!r} may not go with the new place")
         old, new = prep_of(_GENERIC.get(self.noun, self.noun)), prep_of(self.later)
         if self._same_kind() and old == new:
-            if preposition in PREPOSITIONS or preposition in (
-                "enters",
-                "enter",
-                "leaves",
-                "visits",
-                "reaches",
-                "finds",
-                "past",
-            ):
+            if preposition in PREPOSITIONS | _REACHING:
                 return Edit(start, end, self.place)
             raise Refused(f"{preposition!r} may not go with the new place")
         if preposition in ("in", "on", "at", "by", "inside"):
@@ -364,11 +360,11 @@ def without(beat: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def put_keywords(
-    beats: Sequence[str], keywords: Sequence[str], still: int, talk: int, they: str
+    beats: Sequence[str], keywords: Sequence[str], still: int, talk: int, they: str, inside: bool
 ) -> tuple[str, ...]:
     """Add to the beats the keywords that they lack.
 
-    still, talk: the beats that take things and topics. they: who talks, "they" or "we". Raises `Refused` for words it cannot place.
+    still, talk: the beats that take things and topics. they: who talks, "they" or "we". inside: whether the place has walls. Raises `Refused` for words it cannot place.
     """
     things: list[str] = []
     topics: list[str] = []
@@ -386,6 +382,8 @@ def put_keywords(
             if not _TIMES.isdisjoint(word for beat in beats for word in _words(beat)):
                 raise Refused(f"the beats have another time than {keyword!r}")
             clauses.append(f"it is {keyword}")
+        elif head in _WEATHER and inside:
+            clauses.append(f"outside there is {keyword}")
         elif re.match(r"(?:an?|the|his|her) ", low):
             topics.append(keyword)
         elif head in _MASS:

@@ -6,7 +6,22 @@ have or do, as "coat", stands in none.
 
 from __future__ import annotations
 
-__all__ = ["JOBS", "KINDS", "NEAR"]
+__all__ = [
+    "ANYONES",
+    "AT_WORK",
+    "GAMES",
+    "HOBBIES",
+    "INSTRUMENTS",
+    "JOBS",
+    "KINDS",
+    "MAKERS",
+    "NEAR",
+    "OWNED",
+    "PASTIMES",
+    "POETIC",
+    "SELLING",
+    "SERVING",
+]
 
 JOBS: dict[str, tuple[str, str]] = {
     "draw": (
@@ -31,19 +46,20 @@ JOBS: dict[str, tuple[str, str]] = {
     ),
     "books": (
         "librarian editor translator bookseller student proofreader critic bookbinder archivist typesetter interpreter",
-        "library catalogue translate manuscript dictionary margin novel binding chapter",
+        "library catalogue translate galley comma proof manuscript dictionary margin novel binding chapter",
     ),
     "sculpt": ("sculptor sculptress woodcarver carver", "carve statue marble bronze chisel clay figure carving"),
     "music": (
         "musician composer songwriter singer pianist violinist cellist accordionist guitarist saxophonist organist conductor flautist "
-        "flutist fiddler trumpeter drummer harpist piper tenor soprano clarinetist choirmaster tuner luthier violin accordion trumpet flute "
-        "guitar piano bass oud bandoneon music saxophone",
+        "flutist fiddler trumpeter drummer harpist piper tenor soprano clarinetist choirmaster tuner luthier violin accordion trumpet "
+        "flute guitar piano bass oud bandoneon music saxophone",
         "rosin tune melody play concert audience applause rehearse rehearsal orchestra violin cello guitar piano accordion trumpet "
         "flute chord sing sang sung waltz rhythm verse lullaby",
     ),
     "stage": (
         "actor actress dancer puppeteer magician prompter stagehand dresser clown juggler choreographer ballet theatre theater stage",
-        "stage role script curtain audience applause rehearse rehearsal perform theatre theater costume mask lipstick wing play farewell puppet trick dance "
+        "stage role script curtain audience applause rehearse rehearsal perform theatre theater costume mask lipstick wing play "
+        "farewell puppet trick dance "
         "danced ballet spotlight ",
     ),
     "sewing": (
@@ -57,6 +73,12 @@ JOBS: dict[str, tuple[str, str]] = {
         "flower rose tulip carnation orchid lily blossom bloom petal bouquet seed soil spade rake hedge prune plant root bulb greenhouse "
         "graft fern stem bud mud muddy cart harvest ",
     ),
+    "student": (
+        "student pupil schoolboy schoolgirl apprentice",
+        "book study learn learnt learned lecture exam examination belong lesson class school university thesis plant",
+    ),
+    "bells": ("carillon ringer bell organist sacristan", "bell tower chapel church"),
+    "pottery": ("potter ceramicist glassblower ceramic", "bowl cup vase jug glaze clay kiln unsold blow glass"),
     "teach": (
         "teacher schoolteacher schoolmaster schoolmistress headmistress professor pupil student scholar governess tutor schoolboy "
         "schoolgirl librarian instructor",
@@ -132,9 +154,71 @@ JOBS: dict[str, tuple[str, str]] = {
 NEAR = {"press": ("write", "photo"), "write": ("books",), "film": ("photo",), "sculpt": ("draw",)}
 """Trades that have the words of others too: a reporter may well have a camera."""
 
+POETIC = frozenset("poem verse novel chapter play poetry rhyme heroine manuscript vers".split())
+"""Words of a writer that no reporter has."""
+
+INSTRUMENTS = frozenset(
+    "violin cello guitar piano accordion saxophon trumpet flut harp organ drum oud lut bass".split()
+)
+"""Words that a musician's trade has only for those who play them."""
+
+OWNED = frozenset(
+    "harbour harbor pier market garden museum gallery theatr church bakery library bookshop station train ferry tram kitchen hospital "
+    "hotel boat barg shop workshop stall stag school flower cart".split()
+)
+"""Words for where or with what somebody works, if it is theirs."""
+
+ANYONES = OWNED - {"shop", "workshop", "stall"} | frozenset(
+    "book read pag song story letter tast flower music bread fruit dawn grateful gratitud relief reliev confess worth search tie bed "
+    "rais stir laughter loos mix spoon cup bowl jar map key candl ribbon wood tar jacket sho bell road rock gull sea "
+    "courtyard path statu tea drink cloth button collect loneliness weariness invent travel branch plant leaf tulip rose notebook "
+    "cas blanket teapot pot atla earth fly blind bet beg explain arrang peacefully spectacl rid bun tick bay children blank act mend "
+    "lullaby melody sing sang hum umbrella basket scarf glov chess gam play chessboard win los danc waltz kit box sleep alon husband "
+    "wif mother father daughter wander velvet curtain postcard street run friend knit sew needl thread tun shy nervou former piec lean "
+    "anyth part newspaper kneel knot pen gat thick fram comb loaf chapel anyon loser sav switch beam chosen correct ink mistak door "
+    "lucky night address silver stamp taught chestnut orang soap hat napkin badly damp crat rop coil river city great echo letterbox "
+    "study carnation blackbird bridg candl board honey chees croissant bunch".split()
+)
+"""Stems of words that stories of an occupation have often, and that go with anybody."""
+
+HOBBIES = frozenset(
+    "tune melody play violin cello guitar piano accordion trumpet flut chord sing sang sung song waltz rhythm vers lullaby music danc "
+    "violinist cellist guitarist pianist accordionist singer dancer "
+    "paint brush sketch draw drawn drew pencil charcoal pictur portrait pad camera photograph poem writ written wrot notebook pag pen "
+    "sentenc story poet poetry sew sewn needl thread yarn wool knit lac flower ros tulip carnation lily blossom petal bouquet book "
+    "dictionary novel chess card domino backgammon letter".split()
+)
+"""Stems of words for what somebody may do whatever their trade is."""
+
+PASTIMES = frozenset("draw photo write books music sewing garden".split())
+"""Trades that others have as a pastime."""
+
+GAMES = frozenset("chess domino backgammon card street night".split())
+"""Words before an occupation that say nothing of work."""
+
+MAKERS = frozenset(
+    "maker emaker smith man woman binder keeper worker seller cutter carver mender builder painter blower".split()
+)
+"""Ends of occupations behind what they work with: "mapmaker"."""
+
+SERVING = (
+    "s[eo]lls?|sold|buys?|bought|pays?|paid|serv\\w+|customers?|guests?|bill|tips?|apron|tray|counter|orders?|price|shop|stall|pours?|"
+    "works?|brings?|wipes?|fetch\\w*|kitchen|oven|dough|flour|basket|cart|shift|closes?|opens?|hangs?|clears?|carr\\w+|sets?"
+)
+"""A pattern of what people who serve others do."""
+
+SELLING = "sells?|sold|unsold|customers?|buyers?|(?:her|his|my) (?:shop|stall|cart|workshop|apron)"
+"""A pattern of what people who sell do."""
+
+AT_WORK = (
+    "patients?|wards?|hospital|passengers?|fares?|depot|routes?|shift|pupils?|lessons?|customers?|guests|court|trial|oven|dough|"
+    "deliver\\w*|rehears\\w+|flock|hives?|broom|uniform"
+)
+"""A pattern of what nobody has outside their work."""
+
 KINDS = {
     "eat": "café cafe coffeehouse teahouse tearoom bistro brasserie restaurant diner tavern inn pub bar canteen crêperie coffee tea "
-    "terrace buffet",
+    "buffet",
     "shop": "shop store bakery patisserie pâtisserie boulangerie pharmacy barbershop kiosk boutique pawnshop",
     "books": "bookshop bookstore library archive bookstall bookstalls",
     "market": "market bazaar souk fair marketplace stall",

@@ -72,8 +72,6 @@ _MEN = frozenset(
     "man gentleman boy widower father grandfather son grandson brother bridegroom groom husband monk fellow lad uncle nephew king prince "
     "landlord schoolboy chap guy bloke fiancé mr monsieur sir lord señor don dom signor signore herr seu brother father".split()
 )
-_TITLES_ALSO = frozenset(("father", "mother", "sister", "brother"))
-
 _LOOSE = frozenset(
     "maker teacher seller player driver keeper student owner guard clerk mender repairer artist restorer captain porter".split()
 )
@@ -161,8 +159,8 @@ def read_plots(path: Path) -> tuple[Plot, ...]:
     told = [story for story in stories if story.beats]
     told_words = stems(beat for story in told for beat in story.beats)
     bags = [stems((story.text, *story.beats)) & told_words for story in stories]
-    work = _ties(bags, [trades(story.brief.occupation or "") for story in stories], 4 * RATIO)
-    met = _ties(bags, [trades(_noun(story.brief.meets or "")) for story in stories], 4 * RATIO)
+    work = _ties(bags, [_jobs(story.brief.occupation or "") for story in stories], 4 * RATIO)
+    met = _ties(bags, [_jobs(_noun(story.brief.meets or "")) for story in stories], 4 * RATIO)
     scene = _ties(bags, [kind_of_place(story.brief.place or "")[1] for story in stories], 2 * RATIO)
     language = {word for story in stories for word in _LOW.findall(story.text)}
     return tuple(
@@ -174,12 +172,12 @@ def read_plots(path: Path) -> tuple[Plot, ...]:
                 for ties, classes, phrases in (
                     (
                         work,
-                        trades(story.brief.occupation or ""),
+                        _jobs(story.brief.occupation or ""),
                         (story.brief.occupation or "", story.brief.place or ""),
                     ),
                     (
                         met,
-                        trades(_noun(story.brief.meets or "")),
+                        _jobs(_noun(story.brief.meets or "")),
                         (_noun(story.brief.meets or ""), story.brief.place or ""),
                     ),
                     (scene, kind_of_place(story.brief.place or "")[1], (story.brief.place or "",)),
@@ -266,6 +264,11 @@ def trades(phrase: str) -> frozenset[str]:
     return frozenset({own, *near, *fields})
 
 
+def _jobs(phrase: str) -> frozenset[str]:
+    """The trades of `data.plot_words` that an occupation is of."""
+    return trades(phrase) & JOBS.keys()
+
+
 @cache
 def kind_of_place(place: str) -> tuple[str, frozenset[str]]:
     """The noun of a place in lower case, and its classes: "a café in Lyon" -> ("café", {"café", "kind eat"})."""
@@ -277,7 +280,8 @@ def kind_of_place(place: str) -> tuple[str, frozenset[str]]:
     every = {noun: kind for kind, nouns in KINDS.items() for noun in nouns.split()}
     proper = said[0][0].isupper()
     noun = core[0] if proper and core[0] in every else core[-1]
-    return noun, frozenset({noun, *([f"kind {every[noun]}"] if noun in every else [])})
+    kind = every.get(core[-2] if noun == "terrace" and len(core) > 1 else noun)  # "a café terrace"
+    return noun, frozenset({noun, f"kind {kind}"} if kind else {noun})
 
 
 @cache
@@ -306,16 +310,20 @@ def _ties(
     bags: Sequence[set[str]], classes: Sequence[Iterable[str]], rare: float
 ) -> dict[str, frozenset[str]]:
     """For each word the classes of which many more stories than of others have it."""
-    everywhere = Counter(word for bag in bags for word in bag)
+    everywhere: Counter[str] = Counter()
+    for bag in bags:
+        everywhere.update(bag)
     members: dict[str, list[int]] = defaultdict(list)
     for at, names in enumerate(classes):
         for name in names:
             members[name].append(at)
     found: dict[str, set[str]] = defaultdict(set)
     for name, indices in members.items():
-        inside = Counter(word for at in indices for word in bags[at])
         if len(indices) < 5:
             continue
+        inside: Counter[str] = Counter()
+        for at in indices:
+            inside.update(bags[at])
         few = max(3, (OFTEN if len(indices) < 16 else 0.02 if " " in name else 0.06) * len(indices))
         for word, count in inside.items():
             outside = (everywhere[word] - count + 1) / (len(bags) - len(indices) + 1)
@@ -336,18 +344,13 @@ def _ties(
 def _tied(
     beats: Iterable[str], ties: dict[str, frozenset[str]], classes: frozenset[str], phrases: Sequence[str]
 ) -> tuple[tuple[str, frozenset[str]], ...]:
-    """The words of the beats that depend on some classes, with all their classes. phrases: the first names the classes, and none counts.
-
-    What `data.plot_words` knows of a trade is better than what the stories tell, and is taken alone.
-    """
+    """The words of the beats that depend on some classes, with all their classes. phrases: the first names the classes, and none counts."""
     said = phrases[0].split()
-    parts = [*(" ".join(said[at:]) for at in range(len(said))), *filter(None, phrases[1:])]
-    names = re.compile(
-        rf"(?<![\w\-])(?:{'|'.join(map(re.escape, parts)) or '(?!)'})(?![\w\-])", re.IGNORECASE
-    )
-    here = sorted(stems(names.sub("", beat) for beat in beats))
-    known = classes & JOBS.keys() or classes
-    return tuple((word, ties[word]) for word in here if not known.isdisjoint(ties.get(word, ())))
+    text = "\n".join(beats)
+    for name in (*(" ".join(said[at:]) for at in range(len(said) - 1)), *phrases[1:]):
+        text = text.replace(name, " ") if name else text
+    here = sorted({stem(word) for word in set(_LOW.findall(text)) - set(said[-1:])})
+    return tuple((word, ties[word]) for word in here if not classes.isdisjoint(ties.get(word, ())))
 
 
 def _plot(story: Story, language: set[str], ties: Sequence[tuple[tuple[str, frozenset[str]], ...]]) -> Plot:

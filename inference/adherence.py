@@ -218,12 +218,12 @@ def _noun(phrase: str) -> str:
 
 def said_share(beat: str, paragraph: str) -> float:
     """Measure how much of a beat a paragraph says: the share (0..1) of its content words; 1 for a beat without any."""
-    wanted = _content(beat)
-    return len(wanted & _content(paragraph)) / len(wanted) if wanted else 1.0
+    wanted = content_words(beat)
+    return len(wanted & content_words(paragraph)) / len(wanted) if wanted else 1.0
 
 
-def _content(text: str) -> set[str]:
-    """The stems of words that mean something."""
+def content_words(text: str) -> set[str]:
+    """Return the stems of the words of ``text`` that mean something."""
     said = {singular(word.text.removesuffix("'s")) for word in novelty_words(text)}
     return {_stem(word) for word in said - frozenset(FUNCTION_WORDS) if len(word) > 1}
 

@@ -42,6 +42,9 @@ BACKENDS = ("torch", "onnx")
 DRAWS = 4
 """Paragraphs that are drawn for each beat, where nothing else is asked for."""
 
+COOLER = 0.6
+"""What the temperature is multiplied by where a beat says what is to come: less should be left to chance."""
+
 ROWS_AT_ONCE = 32
 """Paragraphs that are drawn at once; more take as long one by one."""
 
@@ -278,7 +281,11 @@ class Drawing:
         """Texts told from their beats, not yet measured."""
         settings = self.settings
         telling = Telling(
-            replace(self.decoding, guidance=settings.guidance or 1.0),
+            replace(
+                self.decoding,
+                temperature=COOLER * self.decoding.temperature,
+                guidance=settings.guidance or 1.0,
+            ),
             seed=settings.seed,
             draws=self.draws,
             rows=min(ROWS_AT_ONCE, settings.batch_size * self.draws),

@@ -15,7 +15,7 @@ from joblib import cpu_count
 from tqdm import tqdm
 
 from data import atomic
-from data.bases import resolve
+from data.bases import DEFAULT, resolve
 from data.brief import Brief
 from data.draw import draw_briefs
 from inference.checkpoints import SMALL_FILES, best_device, load
@@ -73,15 +73,16 @@ def draw_samples(run: Run, *, folds_only: bool = False, progress: bool = False) 
     limit, names = copy_limit(texts), names_in(texts)
     sets = [one for one in _sets(run) if not folds_only or one.name not in (FINAL, CHOSEN, BASE, CONTROL)]
     settings: dict[str, Any] = {key: float(config[key]) for key in ("temperature", "top_p", "min_p")}
-    settings["guidance"] = float(config.get("guidance", DEFAULTS["guidance"]))
+    plan = config.get("plan", "none")  # an older run has none
+    told = plan != "none" and run.base.id == DEFAULT
+    # What a folder of weights was taught is not in it.
+    settings["plan"], settings["draws"] = "bank" if told and plan == "auto" else plan, config.get("draws")
+    # Beats hold a text to its brief; what has none is guided.
+    settings["guidance"] = None if told else float(config.get("guidance", DEFAULTS["guidance"]))
     settings["guard"] = bool(config.get("guard", False))
-    settings["plan"], settings["draws"] = (
-        config.get("plan", "none"),
-        config.get("draws"),
-    )  # none: an older run
     settings["max_new_tokens"] = load(run.path).model.generation_config.max_new_tokens
     # The texts are the same, and 32 rows together take half the time of eights; a guided text takes two.
-    settings["batch_size"] = 32 if settings["guidance"] == 1 else 16
+    settings["batch_size"] = 32 if settings["guidance"] in (None, 1) else 16
     started = time.perf_counter()
     drawn: dict[str, list[Sample]] = {}
     with tqdm(

@@ -12,7 +12,7 @@ import numpy as np
 from data.brief import Brief
 from data.english import pronouns
 from data.stories import PARAGRAPHS
-from inference.adherence import adherence, said_share
+from inference.adherence import adherence, content_words, said_share
 from inference.novelty import words
 from inference.scale import embedded
 from inference.telling import USUAL, Choose, Paragraph
@@ -24,7 +24,8 @@ _CLOSED = re.compile(r"[.!?…][\"”’')]*\Z")
 WEIGHTS = {
     "said": 1.0,
     "near": 1.0,
-    "likely": 0.3,
+    "likely": 0.5,
+    "beyond": -1.0,
     "again": -1.0,
     "repeated": -4.0,
     "strangers": -1.0,
@@ -61,7 +62,8 @@ def chooser(copied: Callable[[str], bool] = lambda text: False) -> Choose:
 def traits(brief: Brief, before: Sequence[str], drawn: Sequence[Paragraph]) -> list[dict[str, float]]:
     """What is known of each of ``drawn``, which tell the beat behind ``before``.
 
-    said: share of the beat's content words in it. near: cosine of the two. likely: mean log probability of its tokens. again: its largest
+    said: share of the beat's content words in it. near: cosine of the two. beyond: share of its own content words that neither
+    beat nor text has: with each of them a small model may say what can't be. likely: mean log probability of its tokens. again: its largest
     cosine with a paragraph before, beyond that of their beats. repeated: share of its 4-grams that stand in the text already. strangers:
     names that neither brief nor text has. open: a quotation that is not closed, or no end of a sentence. cut: it did not
     end by itself. length: how far it is from its share of the words, as a factor's logarithm. contrary: he is called she.
@@ -72,6 +74,7 @@ def traits(brief: Brief, before: Sequence[str], drawn: Sequence[Paragraph]) -> l
     text, asked = "\n\n".join(before), brief.header()
     known = {word.text for word in words(f"{asked}\n{text}")}
     grams = _grams(text)
+    there = content_words(f"{asked}\n{text}")
     share = (brief.length or USUAL * len(beats)) / len(beats)
     alike = lines[:-1] @ lines[-1] if at else np.zeros(0)
     found = []
@@ -82,6 +85,7 @@ def traits(brief: Brief, before: Sequence[str], drawn: Sequence[Paragraph]) -> l
                 "said": said_share(beats[at], one.text),
                 "near": float(vector @ lines[-1]),
                 "likely": one.likely,
+                "beyond": len(content_words(one.text) - there) / max(1, len(content_words(one.text))),
                 "again": max(0.0, float((told @ vector - np.maximum(alike, 0.3)).max())) if at else 0.0,
                 "repeated": 1 - len(set(new) - set(grams)) / len(new) if new else 0.0,
                 "strangers": min(2.0, sum(name.casefold() not in known for name in set(_names(one.text)))),

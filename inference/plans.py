@@ -18,6 +18,8 @@ from transformers import LogitsProcessor
 from data.beats import check_beats
 from data.brief import END, MAX_BEATS, Brief
 from data.dataset import encode, special_ids
+from data.english import is_ordinary
+from data.names import CAPITAL
 from data.stories import beat_prompt, plan_header
 from inference.adherence import said_share
 from inference.bank import find_plot
@@ -158,7 +160,9 @@ def write_plans(
 
 
 def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: int = BEAT_DRAWS) -> list[str]:
-    """Let a base write the beat of each paragraph: one plain line, the one of several with most of its content words in it.
+    """Let a base write the beat of each paragraph: one plain line, of several the one with most of its content words in the paragraph.
+
+    One that names somebody whom the paragraph does not comes after all others.
 
     base: taught by `training.base`. paragraphs: of any texts. seed: of the draws. draws: lines a paragraph. Returns one line a
     paragraph; "" where no draw gave one.
@@ -187,9 +191,19 @@ def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: i
             if end in row and (line := _beats(f"- {tokenizer.decode(row[: row.index(end)]).strip()}\n{END}")):
                 lines[each[i][0]] += line
     return [
-        max(found, key=lambda line: said_share(line, paragraph), default="")
+        max(
+            found,
+            key=lambda line: (_names(line) <= _names(f"A {paragraph}"), said_share(line, paragraph)),
+            default="",
+        )
         for found, paragraph in zip(lines, paragraphs, strict=True)
     ]
+
+
+def _names(text: str) -> set[str]:
+    """The capitalised words of ``text`` that are no ordinary words."""
+    said = re.findall(rf"(?<![\w'’\-])[{CAPITAL}][^\W\d_]+", text)
+    return {word for word in said if not is_ordinary(word.casefold())}
 
 
 def soundness(brief: Brief, beats: Sequence[str]) -> float:

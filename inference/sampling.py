@@ -67,11 +67,16 @@ def generate(
     ``guard`` refuses, while drawing, to go on with a run of words from an original that has as many as the originals share among
     themselves (`copy_limit`), or as many as the number given; False sets no limit. Names in the brief and words of ``allow``
     are never refused. ``guidance`` is how often a brief counts (1..10; 1: once, in two thirds of the time): the higher, the
-    more of it is in the text, and the less fluent that gets (`inference.guidance`). ``temperature`` 0 is greedy. Unset settings come
+    more of it is in the text, and the less fluent that gets (`inference.guidance`); a text with a plan is guided
+    only where that is asked for. ``temperature`` 0 is greedy. Unset settings come
     from the model's generation config, else from `inference.decoding.DEFAULTS`. Sample i depends on its brief and (``seed``, i) alone:
     not on ``n``, not on ``batch_size`` (texts at once, of which a guided one takes two rows), on the same machine, number of threads
     and versions (`inference.rows`); which candidate is chosen depends on the others too. ``backend`` "onnx" draws with ONNX Runtime
     where that is installed, about twice as fast on a CPU (`inference.exported`); a text now and then is another one.
+    ``plan`` is whose plot a text is told from (`inference.plans`): "auto", the default, takes the brief's ``beats``, else a plot of the
+    bank where the model was taught to tell from beats, else none; "bank", "model" and "none" are that alone. ``draws`` paragraphs are
+    drawn for each beat, 4 by default, and one is taken (`inference.paragraphs`), at six tenths of the temperature. Which plot of the
+    bank a text gets depends on the texts before it too, since none comes twice.
     ``progress`` shows a bar, by default where somebody looks.
 
     Raises ValueError for settings out of range or a prompt that leaves no room in the context.

@@ -137,7 +137,7 @@ class TrainConfig:
     """Candidates for each of as many texts again, of which one is chosen to be shown (`inference.choosing`); 1: nothing is chosen."""
 
     plan: str = "auto"
-    """Whose plot a text is told from (`inference.plans`): auto, given, bank, model or none."""
+    """Whose plot a text is told from (`inference.plans`): auto (the bank's, where the base was taught to), bank, model or none."""
 
     draws: int = 4
     """Paragraphs that are drawn for each beat of a plot, of which one is taken."""
@@ -240,7 +240,7 @@ _RULES: list[Rule] = [
     ("samples", "from 1 to 100000", lambda v: 1 <= v <= 10**5),
     ("best_of", "from 1 to 1000", lambda v: 1 <= v <= 1000),
     ("draws", "from 1 to 64", lambda v: 1 <= v <= 64),
-    ("plan", "auto, given, bank, model or none", lambda v: v in ("auto", "given", "bank", "model", "none")),
+    ("plan", "auto, bank, model or none", lambda v: v in ("auto", "bank", "model", "none")),
     ("samples_per_fold", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("samples_control", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("temperature", "from 0 to 10", lambda v: 0 <= v <= 10),

@@ -27,7 +27,7 @@ from data.check import oddities
 from data.detect import detect_brief
 from data.originals import Original, ignored
 from data.splits import Fold, folds
-from inference.checkpoints import load, load_weights
+from inference.checkpoints import Checkpoint, load_weights
 from inference.likelihood import summarise, token_nll
 from inference.scale import ZERO_EVERY
 from inference.stylometry import contrast_texts
@@ -238,9 +238,10 @@ class _Job:
         file = self.work / name
         if not file.exists():
             self._say(f"the base writes a line for each paragraph of {min(len(texts), BEATS_AT_MOST)} texts")
-            atomic.write_json(
-                file, beats_of(load(self.base.id, dtype="float32"), texts[:BEATS_AT_MOST], config.seed)
-            )
+            # Loaded for this alone, so that it is not in memory while the tuning runs.
+            model, base = load_weights(self.base).eval(), self.base
+            writer = Checkpoint(model, base.tokenizer(), base.id, base.context())
+            atomic.write_json(file, beats_of(writer, texts[:BEATS_AT_MOST], config.seed))
         return {key: tuple(lines) for key, lines in json.loads(file.read_text("utf-8")).items()}
 
     def _finetune(
