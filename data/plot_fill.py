@@ -34,7 +34,7 @@ from data.plot_trades import (
     AGES,
     CHILDREN,
     YOUTH,
-    check_age,
+    check_looks,
     check_met,
     check_met_work,
     check_met_work_left,
@@ -120,7 +120,7 @@ class _Fill:
             check_work_left(plot, brief.occupation, _rest(plot.beats, works))
         if brief.meets:
             rest = _rest(plot.beats, _add(edits, self._people(old_met, new_met)))
-            check_age(old_met, new_met, rest)
+            check_looks(old_met, new_met, rest)
             check_met_work_left(old_met, new_met, rest)
         else:
             _add(edits, self._rename_met())
@@ -314,13 +314,13 @@ class _Fill:
             return {}
         if len(same) > 1 or self.plot.met_gender is None:
             raise Refused("the plot's own encounter has the protagonist's name")
+        said = " ".join((*self.plot.beats, self.new_name))
         pool = [
             name
             for name in entries(f"given_{self.plot.met_gender}")
-            if name.isalpha() and name.casefold() not in mine
+            if name.isalpha() and gender_of_name(name) == self.plot.met_gender and name not in said
         ]
-        said = " ".join(self.plot.beats)
-        return {same[0]: rng.choice([name for name in pool if name not in said])}
+        return {same[0]: rng.choice(pool)}
 
     def _rename_met(self) -> list[list[Edit]]:
         return [

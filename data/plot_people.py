@@ -40,7 +40,7 @@ _ENDS = re.compile(
     r"sing|play|read|dance|laugh|smile|talk|draw|paint|help|tell|look|listen|feel|forget|cry|sleep|eat|not|never|always|anyway|instead)\b"
 )
 _CLAUSE = re.compile(
-    r"[,;:.]|\b(?:that|and|but|or|while|because|as|until|when|if|whether|so|who|before|after|where|what|how|why|for|than|which)\b"
+    r"[,;:.]|\b(?:that|and|but|or|while|because|as|until|when|if|whether|so|who|before|after|where|what|how|why|than|which)\b"
 )
 _JOINED = re.compile(r"[,;:.]|and|but|or|while|until|when|so|before|after|as")
 

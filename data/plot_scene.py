@@ -252,7 +252,8 @@ class _Move:
         name = rf"(?:{names})(?: {particles}(?:{names}))*(?![\w\-])"
         tails = re.compile(rf"(?: (?:{'|'.join(sorted(PREPOSITIONS))}) (?:the |la |le )?{name})*")
         found: list[tuple[int, int, str]] = []
-        alike = [word for word in _core(self.old) if kind_of_place(word)[1] & self.classes - {self.noun}]
+        core = [word for word in _core(self.old) if word[0].islower()]
+        alike = [word for word in core if kind_of_place(word)[1] & self.classes - {self.noun}]
         nouns = "|".join(map(re.escape, dict.fromkeys((generic, *alike))))
         for pattern in (
             rf"(?P<noun>(?:{nouns})(?: (?:{nouns}|terrace))*)(?![\w\-])",
@@ -364,7 +365,8 @@ def put_keywords(
 ) -> tuple[str, ...]:
     """Add to the beats the keywords that they lack.
 
-    still, talk: the beats that take things and topics. they: who talks, "they" or "we". inside: whether the place has walls. Raises `Refused` for words it cannot place.
+    still, talk: the beats that take things and topics. they: who talks, "they" or "we". inside: whether the place has walls.
+    Raises `Refused` for words it cannot place.
     """
     things: list[str] = []
     topics: list[str] = []

@@ -32,7 +32,7 @@ __all__ = [
     "AGES",
     "CHILDREN",
     "YOUTH",
-    "check_age",
+    "check_looks",
     "check_met",
     "check_met_work",
     "check_met_work_left",
@@ -96,8 +96,10 @@ def check_met(old: Person | None, new: Person | None) -> tuple[Person, Person]:
     return old, new
 
 
-def check_age(old: Person, new: Person, rest: Sequence[str]) -> None:
-    """Check that the beats do not tell another age. rest: the beats without their words for the encounter."""
+def check_looks(old: Person, new: Person, rest: Sequence[str]) -> None:
+    """Check that the beats tell no other age and clothes. rest: the beats without their words for the encounter."""
+    if own := (stems([old.tail]) - stems([new.tail, "with from the and who"])) & stems(rest):
+        raise Refused(f"{min(own)!r} goes with {old.told}")
     ages, told = (_age(old), _age(new)), " ".join(rest)
     if ages[1] == "young" != ages[0] and (hit := _OF_AGE.search(told)):
         raise Refused(f"{hit[0]!r} goes with old people")

@@ -6,6 +6,7 @@ one of them has. Chooses and measures; `data.plot_fill` puts a brief into a plot
 
 import random
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -55,10 +56,12 @@ def find_plot(
         if number in taken or not fits(plot, brief, first_person):
             continue
         filled = fill_plot(plot, brief, random.Random(f"{seed}:{number}"))
-        if not isinstance(filled, str):
+        if isinstance(filled, str):
+            continue
+        with suppress(ValueError):  # too many keywords make a line too long
             found.append((number, replace(filled.brief, beats=filled.beats)))
-            if len(found) == CHOICE:
-                break
+        if len(found) == CHOICE:
+            break
     return rng.choice(found) if found else None
 
 

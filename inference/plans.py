@@ -30,7 +30,8 @@ from inference.rows import batches, continuations, padded
 from inference.whole_names import WholeNames
 
 KINDS = ("auto", "given", "bank", "model", "none")
-"""auto: what was given, else a plot of the bank, else the base's own, where the model was taught to tell from beats. none: no plan."""
+"""auto: what was given, else a plot of the bank where the model was taught to tell from beats. bank: one of its plots, where one fits.
+model: the base's own. none: no plan."""
 
 DRAWS = 8
 """Plans that the base writes for a brief, of which the soundest is taken."""
@@ -115,7 +116,8 @@ class Planner:
             plot = plot or find_plot(brief, rng, first_person=self.first_person)
             if plot:
                 self._taken.add(plot[0])
-                return plot[1], "bank"
+            # Readers follow a text without a plan better than one with a plot by the base (LAB.md).
+            return (plot[1], "bank") if plot else (brief, "none")
         return brief, "model"
 
     def _base(self) -> Checkpoint:

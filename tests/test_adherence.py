@@ -173,7 +173,9 @@ def test_vignettes_keep_to_their_own_briefs_and_not_to_anothers() -> None:
 
 
 def test_a_beat_is_kept_where_its_own_paragraph_says_it() -> None:
-    brief = Brief(beats=["Ada opens the old piano", "she finds a yellow letter", "Tom reads the letter aloud"])
+    brief = Brief(
+        beats=["Ada opens the old piano", "she finds a yellow letter", "Tom reads the letter aloud"]
+    )
     text = "Ada opened the lid of the old piano.\n\nIt was raining.\n\nTom read it. The letter was read aloud by Tom."
     assert adherence(text, brief) == {"beats": pytest.approx(2 / 3)}
     assert adherence("Ada opened the old piano.", brief) == {"beats": pytest.approx(1 / 3)}

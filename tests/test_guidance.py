@@ -67,7 +67,7 @@ def test_a_guided_text_is_the_same_at_any_number_and_in_any_company(base: Checkp
     if backend == "onnx":
         for name in NEEDED:
             pytest.importorskip(name)
-    settings = {"seed": 3, "max_new_tokens": 24, "backend": backend}
+    settings = {"seed": 3, "max_new_tokens": 24, "backend": backend, "plan": "none"}
     together = texts(generate(base, brief=BRIEFS, batch_size=8, **settings))
     for size in (1, 2):
         assert texts(generate(base, brief=BRIEFS, batch_size=size, **settings)) == together
@@ -86,7 +86,8 @@ def test_a_guided_text_owes_more_to_its_brief(base: Checkpoint) -> None:
     """By the model's own account: how much likelier the brief makes a text than it is without one."""
 
     def owed(guidance: float) -> float:
-        drawn = texts(generate(base, brief=UNSEEN[:12], guidance=guidance, batch_size=12, max_new_tokens=60))
+        settings = {"batch_size": 12, "max_new_tokens": 60, "plan": "none"}
+        drawn = texts(generate(base, brief=UNSEEN[:12], guidance=guidance, **settings))
         briefed, bare = (perplexity(drawn, base, briefs=briefs) for briefs in (UNSEEN[:12], [Brief()] * 12))
         return float(bare["nll"] - briefed["nll"])
 
@@ -100,7 +101,8 @@ def test_more_of_the_brief_is_in_a_guided_text() -> None:
     briefs = UNSEEN[:16]
 
     def said(guidance: float) -> int:
-        samples = generate("stories", brief=briefs, guidance=guidance, batch_size=16, max_new_tokens=70)
+        settings = {"batch_size": 16, "max_new_tokens": 70, "plan": "none"}
+        samples = generate("stories", brief=briefs, guidance=guidance, **settings)
         asked = [(b.occupation, b.place, b.meets, *b.keywords) for b in briefs]
         wanted = [set(re.findall(r"\w{4,}", " ".join(filter(None, fields)).casefold())) for fields in asked]
         found = [set(re.findall(r"\w+", sample.text.casefold())) for sample in samples]
@@ -110,7 +112,7 @@ def test_more_of_the_brief_is_in_a_guided_text() -> None:
 
 
 def test_a_greedy_draw_is_guided_too_and_by_default(base: Checkpoint) -> None:
-    settings = {"brief": BRIEFS[0], "temperature": 0, "max_new_tokens": 25}
+    settings = {"brief": BRIEFS[0], "temperature": 0, "max_new_tokens": 25, "plan": "none"}
     (default,), (twice,), (once,) = (
         generate(base, seed=seed, guidance=g, **settings) for seed, g in ((1, None), (2, 2), (3, 1))
     )

@@ -65,7 +65,13 @@ def test_a_text_is_the_same_at_any_number_and_in_any_company() -> None:
     base = load("stories", dtype="float32", device="cpu")
     long = Brief(keywords=[f"thing {i}" for i in range(30)])  # a prompt of another width
     briefs = [BRIEFS[0], long, BRIEFS[3], BRIEFS[1], BRIEFS[0], BRIEFS[2]]
-    settings: dict[str, Any] = {"seed": 3, "max_new_tokens": 30, "temperature": 1.2, "min_p": 0.0}
+    settings: dict[str, Any] = {
+        "seed": 3,
+        "max_new_tokens": 30,
+        "temperature": 1.2,
+        "min_p": 0.0,
+        "plan": "none",
+    }
     whole = generate(base, brief=briefs, batch_size=8, **settings)
     for size in (1, 4):
         assert texts(generate(base, brief=briefs, batch_size=size, **settings)) == texts(whole)
