@@ -84,6 +84,8 @@ class Planner:
         """
         found = [self._quick(brief, index) for brief, index in zip(briefs, indices, strict=True)]
         open_ = [at for at, (_, kind) in enumerate(found) if kind == "model"]
+        if not open_:
+            return found
         written = write_plans(
             self._base(), [briefs[at] for at in open_], [indices[at] for at in open_], self.seed
         )

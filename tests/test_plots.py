@@ -251,8 +251,8 @@ def test_a_met_person_with_the_protagonists_name_gets_another(by_name: dict[str,
 
 
 def test_a_single_name_is_used_throughout(by_name: dict[str, Plot]) -> None:
-    beats = filled(by_name["Camille Roussel"], name="Ida", occupation="illustrator")
-    assert beats[0].startswith("Ida, an illustrator, cannot draw")
+    beats = filled(by_name["Kirsty Ogilvie"], name="Ida", occupation="accountant")
+    assert beats[0] == "Ida, an accountant, comes to the bookstalls to find the picture book she loved"
 
 
 def test_a_plot_told_by_i_stays_so(by_name: dict[str, Plot]) -> None:
@@ -302,7 +302,7 @@ BRIEFS = [
 def test_what_is_filled_is_whole(plots: tuple[Plot, ...], brief: Brief) -> None:
     found = 0
     for plot in plots[::2]:
-        if not fits(plot, brief):
+        if found == 15 or not fits(plot, brief):
             continue
         made = fill_plot(plot, brief, random.Random(0))
         if isinstance(made, str):
