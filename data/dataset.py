@@ -92,6 +92,13 @@ def blocks(text: str, tokenizer: Any, context: int, brief: Brief | None = None) 
     return [block for block in found if any(label != IGNORE for label in block["labels"])]
 
 
+def fits_beats(text: str, beats: Sequence[str]) -> bool:
+    """Whether ``beats`` can stand before the paragraphs of ``text``: one each, and no paragraph has a line break."""
+    return (
+        bool(beats) and text.count(PARAGRAPHS) + 1 == len(beats) and "\n" not in text.replace(PARAGRAPHS, "")
+    )
+
+
 def told_block(text: str, tokenizer: Any, brief: Brief) -> Block:
     """The one block of a text behind a brief with beats: each paragraph after the line of its beat, as a story is told.
 

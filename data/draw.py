@@ -66,7 +66,7 @@ def complete_briefs(given: Sequence[Brief], originals: Sequence[str], seed: int)
     """Each brief with what it leaves out drawn as `draw_briefs` draws it; what it gives stays to the letter.
 
     A brief at an index is completed with what `draw_briefs` has there, but that the occupation fits the given name, and that no
-    protagonist is drawn who is given to another. A brief with beats gets its length alone: its beats say who is there and where.
+    protagonist is drawn who is given to another. A brief with beats stays as it is: they say who is there and where.
 
     Raises ValueError without originals.
     """
@@ -130,7 +130,7 @@ class _Source:
                 "length": self._length(index),
             }
             if brief.beats:
-                fields = {"length": fields["length"]}
+                fields = {}
             yield Brief.from_dict({**fields, **brief.to_dict()})
 
     def _name(self, index: int, given: str, surname: str) -> str | None:

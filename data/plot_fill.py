@@ -265,6 +265,8 @@ class _Fill:
         after = beat[hit.end :]
         if re.match(r"['’]s", after):
             raise Refused("the plot's own encounter is introduced as an owner")
+        if re.search(r"\b(?:old|young|little|poor|dear|tired) $", beat[: hit.start], re.IGNORECASE):
+            raise Refused("the plot's own encounter is described before the name")
         prepositions = "|".join(sorted(PREPOSITIONS))
         if new.tail and re.match(rf" (?:{prepositions})\b", after):
             raise Refused("two descriptions would meet")

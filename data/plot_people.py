@@ -237,7 +237,9 @@ def _clear(
         return form  # "with her notebook Ada"
     doer = subject or before
     between = beat[previous.end : event.start] if previous else ""
-    if doer == who or (previous and previous.who == who and re.match(r",? \w+ing\b", between)):
+    if doer == who or (
+        previous and previous.who == who and re.match(r",? \w+ing\b| (?:to )?[a-z]+ $", between)
+    ):
         return form
     if previous and previous.who == who and len(between.split()) < 2:
         raise Refused("it would not be clear whom a pronoun means")

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from data.english import indefinite, singular
+from data.english import grammar, indefinite, singular
 from data.lists import words
+from data.plot_words import ALIKE
 from data.plots import INSIDE, PREPOSITIONS, Plot, kind_of_place, stems
 
 __all__ = ["NP", "Edit", "Refused", "apply", "article", "has_words", "put_keywords", "put_place", "without"]
@@ -220,6 +221,12 @@ class _Move:
                 ):
                     raise Refused(f"{word!r} goes with a {self.noun} and not with a {self.new_noun}")
             if not self._same_kind():
+                if not any(
+                    {f"kind {kind}" for kind in kinds.split()} & self.classes
+                    and {f"kind {kind}" for kind in kinds.split()} & self.new_classes
+                    for kinds in ALIKE
+                ):
+                    raise Refused(f"a {self.noun} is not like a {self.new_noun}")
                 if other := {noun for noun in here if noun in _NOUNS} - new - own:
                     raise Refused(f"{min(other)!r} goes with a {self.noun} and not with a {self.new_noun}")
                 inside, new_inside = (not INSIDE.isdisjoint(c) for c in (self.classes, self.new_classes))
@@ -241,7 +248,7 @@ class _Move:
     def _same_kind(self) -> bool:
         return (
             any(name.startswith("kind ") for name in self.classes & self.new_classes)
-            or self.noun == self.new_noun
+            or self.classes == self.new_classes
         )
 
     def _mentions(self, beat: str) -> list[tuple[int, int, str]]:
@@ -395,7 +402,8 @@ def put_keywords(
         elif listed:
             things.append(keyword if several else f"{article(low)} {keyword}")
         else:
-            topics.append(keyword if several else f"{article(low)} {keyword}")
+            the = head in grammar("uncounted") | {"sky", "world"}
+            topics.append(keyword if several else f"{'the' if the else article(low)} {keyword}")
     if things:
         things.sort(key=lambda thing: not thing.startswith(("a ", "an ")))
         one = things[0].startswith(("a ", "an ")) or things[0].casefold().split()[-1] in _MASS

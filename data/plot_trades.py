@@ -57,6 +57,9 @@ _ROLES = frozenset(
 )
 """Nouns for what somebody is in a plot, and not by trade."""
 
+_YOUNG = frozenset(
+    "student apprentice youth teenager son daughter grandson granddaughter nephew niece".split()
+)
 _STATE = re.compile(r"\b(?:mourning|black|wheelchair|uniform|crutch\w*|costume|baby|dog|cat)\b")
 _NO_PERSON = words("person_words", "beast") | set(
     "robot spirit firefly seal raven wind river moon star tree ghost kitten puppy sparrow swan rabbit mouse hedgehog heron gull "
@@ -69,11 +72,11 @@ _NO_TRADE = (
 )
 _OF_AGE = re.compile(
     r"\b(?:years|young\w*|youth|grand\w+|retire\w*|widow\w*|decades|cane|stiff|aged|used to|ago|spectacles|trembl\w*|lifelong|"
-    r"(?:all|half) (?:his|her|my) life|(?:late|dead|old) (?:wife|husband|hands?|eyes|face|fingers|friend|man|woman|age)|"
+    r"(?:all|half|spent) (?:his|her|my) life|(?:late|dead|old) (?:wife|husband|hands?|eyes|face|fingers|friend|man|woman|age)|"
     r"white hair|(?:was|were) (?:a )?(?:young|small|child|boy|girl))\b"
 )
 _OF_YOUTH = re.compile(
-    r"\b(?:young\w*|youth|exams?|school|student|career|boy|girl|beginner|apprentice|parents|child|grow(?:s|n)? up|"
+    r"\b(?:young\w*|youth|exam\w*|school|student|career|boy|girl|beginner|apprentice|parents|child|grow(?:s|n)? up|"
     r"(?:her|his) (?:mother|father) (?:is|waits|says|has|works|calls|comes|wants))\b"
 )
 _SERVERS = frozenset(("field food and hospitality", "field shops and markets"))
@@ -199,7 +202,7 @@ def _leisurely(word: str, old: str) -> bool:
 
 
 def _age(met: Person) -> str:
-    if not AGES.isdisjoint(met.looks) or met.head in ("widow", "widower", "grandmother", "grandfather"):
-        return "old"
-    young = not YOUTH.isdisjoint(met.looks) or met.head in ("student", "apprentice", "youth", "teenager")
-    return "young" if young else ""
+    if not YOUTH.isdisjoint(met.looks) or met.head in _YOUNG:
+        return "young"
+    old = not AGES.isdisjoint(met.looks) or met.head in ("widow", "widower", "grandmother", "grandfather")
+    return "old" if old else ""

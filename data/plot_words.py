@@ -7,6 +7,7 @@ have or do, as "coat", stands in none.
 from __future__ import annotations
 
 __all__ = [
+    "ALIKE",
     "ANYONES",
     "AT_WORK",
     "GAMES",
@@ -37,12 +38,12 @@ JOBS: dict[str, tuple[str, str]] = {
     "write": (
         "poet novelist writer author essayist playwright screenwriter storyteller diarist biographer columnist",
         "poem verse novel story write written wrote page notebook chapter manuscript pen sentence book heroine rhyme typewriter "
-        "publisher essay play poetry",
+        "publisher essay play poetry invent",
     ),
     "drama": ("playwright screenwriter dramatist", "scene script speech dialogue act theatre"),
     "press": (
         "journalist reporter correspondent columnist recordist",
-        "article column interview microphone headphone recorder radio record newspaper deadline editor story notebook",
+        "write written wrote article column interview microphone headphone recorder radio record newspaper deadline editor story notebook",
     ),
     "books": (
         "librarian editor translator bookseller student proofreader critic bookbinder archivist typesetter interpreter",
@@ -98,11 +99,11 @@ JOBS: dict[str, tuple[str, str]] = {
     "clocks": ("clockmaker watchmaker clock watch", "clock watch tick pendulum"),
     "post": (
         "postman postwoman courier postmaster messenger mail letter telegraph delivery rider",
-        "letter stamp address deliver delivered envelope parcel mailbag postcard helmet bicycle",
+        "ride rode letter stamp address deliver delivered envelope parcel mailbag postcard helmet bicycle",
     ),
     "transport": (
         "driver conductor stationmaster railwayman coachman inspector bus tram taxi train station",
-        "passenger fare route depot bus tram taxi brake steer drive drove driven timetable rail ticket shift train",
+        "ride rode passenger fare route depot bus tram taxi brake steer drive drove driven timetable rail ticket shift train",
     ),
     "care": (
         "nurse doctor midwife pharmacist dentist vet physiotherapist surgeon physician veterinarian hospital medical",
@@ -154,8 +155,11 @@ JOBS: dict[str, tuple[str, str]] = {
 NEAR = {"press": ("write", "photo"), "write": ("books",), "film": ("photo",), "sculpt": ("draw",)}
 """Trades that have the words of others too: a reporter may well have a camera."""
 
-POETIC = frozenset("poem verse novel chapter play poetry rhyme heroine manuscript vers".split())
+POETIC = frozenset("invent poem verse novel chapter play poetry rhyme heroine manuscript vers".split())
 """Words of a writer that no reporter has."""
+
+ALIKE = ("garden square seat", "water bridge", "home work hotel", "books museum school")
+"""Kinds of place between which a plot may move where none of its words says its own."""
 
 INSTRUMENTS = frozenset(
     "violin cello guitar piano accordion saxophon trumpet flut harp organ drum oud lut bass".split()
@@ -211,8 +215,8 @@ SELLING = "sells?|sold|unsold|customers?|buyers?|(?:her|his|my) (?:shop|stall|ca
 """A pattern of what people who sell do."""
 
 AT_WORK = (
-    "patients?|wards?|hospital|passengers?|fares?|depot|routes?|shift|pupils?|lessons?|customers?|guests|court|trial|oven|dough|"
-    "deliver\\w*|rehears\\w+|flock|hives?|broom|uniform"
+    "patients?|wards?|hospital|passengers?|fares?|depot|routes?|shift|pupils?|lessons?|customers?|guests|court|trial|oven|dough|bakery|"
+    "deliver\\w*|rehears\\w+|flock|hives?|broom|uniform|helmet"
 )
 """A pattern of what nobody has outside their work."""
 

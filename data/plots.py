@@ -280,6 +280,12 @@ def kind_of_place(place: str) -> tuple[str, frozenset[str]]:
     every = {noun: kind for kind, nouns in KINDS.items() for noun in nouns.split()}
     proper = said[0][0].isupper()
     noun = core[0] if proper and core[0] in every else core[-1]
+    if noun in ("house", "room", "hall", "shop") and len(core) > 1 and not is_adjective(core[-2]):
+        phrase = " ".join(core[-2:])  # a coffee house is no house
+        drinks = core[-2] in ("tea", "coffee")
+        return noun, frozenset(
+            {phrase, "kind eat"} if drinks else {phrase, "kind shop"} if noun == "shop" else {phrase}
+        )
     kind = every.get(core[-2] if noun == "terrace" and len(core) > 1 else noun)  # "a café terrace"
     return noun, frozenset({noun, f"kind {kind}"} if kind else {noun})
 

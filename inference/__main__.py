@@ -56,13 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument(
         "--guidance",
         type=float,
-        help="how often the brief counts, 1 to 10 (default: the run's, or 2); 1 takes two thirds of the time",
+        help="how often the brief counts, 1 to 10 (default: 1 with beats, else the run's, or 2); 1 takes two thirds of the time",
     )
     generate.add_argument("--max-new-tokens", type=int)
     generate.add_argument(
         "--plan",
         choices=("auto", "given", "bank", "model", "none"),
-        help="whose plot is told: the brief's beats, one of the bank's, one that the base writes, or none (default: the run's, or auto)",
+        help="where the beats come from: the brief, the bank, the base, or nowhere (default: the run's, or auto)",
     )
     generate.add_argument(
         "--draws",

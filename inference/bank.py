@@ -92,7 +92,7 @@ def _index() -> dict[str, np.ndarray]:
         folder = make(cache_folder() / f"bank-{key}", _write, room=20_000_000, outdated="bank-*")
         found: dict[str, np.ndarray] = load_file(folder / "index.safetensors")
         return found
-    except OSError:  # a cache that can't be written costs the time again
+    except (OSError, ValueError):  # a cache that can't be written, or a full disk, costs the time again
         return _made()
 
 

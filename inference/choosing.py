@@ -176,7 +176,7 @@ def refusal(sample: Sample, longest_span: int | None) -> str | None:
     if longest_span is not None and copied > longest_span:
         return f"copies {copied} words in a row (at most {longest_span} are the originals' own habit)"
     if borrowed := sample.scores.get("bank_span", 0):
-        return f"has {borrowed} words in a row of a story of the bank (at most {LONGEST} are let pass)"
+        return f"has {borrowed} words in a row of a story of the bank (at most {LONGEST} are allowed)"
     if sample.scores["repetition"] > LOOPING:
         return f"loops: {sample.scores['repetition']:.0%} of its 4-grams are repeated"
     if names := sample.scores.get("leaked_names"):

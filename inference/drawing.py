@@ -32,7 +32,7 @@ from inference.paragraphs import chooser
 from inference.plans import KINDS, Planner
 from inference.rows import Processor, batches, continuations, padded
 from inference.sample import Sample, Samples
-from inference.telling import Telling, tell
+from inference.telling import Telling, beginning, tell
 from inference.whole_names import WholeNames, capitalised
 
 BriefLike = Brief | Mapping[str, Any]
@@ -220,9 +220,17 @@ class Drawing:
             full = complete_briefs(asked, self.originals.texts, self.settings.seed)
             asked = [part if none else whole for part, whole, none in zip(asked, full, bare, strict=True)]
         for one in asked:
-            self._refuse_too_long(one)
-        for said in dict.fromkeys(said for one in asked for said in check_beats(one)):
-            warnings.warn(said, stacklevel=4)
+            if one.beats and self.planner.kind != "none":
+                beginning(self.checkpoint, one, self.opening)
+            elif self.planner.kind == "given":
+                raise ValueError(
+                    'plan="given" needs beats: give beats=[...], one line a paragraph, or another plan'
+                )
+            else:
+                self._refuse_too_long(replace(one, beats=()))
+        given = [_brief(one) for one in some if self.planner.kind != "none"]
+        for said in dict.fromkeys(said for one in given for said in check_beats(one)):
+            warnings.warn(said, stacklevel=3)
         return asked
 
     def _refuse_too_long(self, brief: Brief) -> None:
@@ -292,7 +300,7 @@ class Drawing:
             choose=chooser(lambda text: bank_span(text) > 0),
             guard=lambda brief, text, rows: self.guard([brief] * rows, text),
             opening=self.opening,
-            most=settings.max_new_tokens,
+            most=settings.max_new_tokens or self.checkpoint.model.generation_config.max_new_tokens,
         )
         found = tell(self.checkpoint, [brief for brief, _ in planned], telling, indices=numbers, shown=shown)
         if bar is not None:

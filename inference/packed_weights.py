@@ -3,7 +3,7 @@
 A step of drawing multiplies few rows by all weights. torch's own product reads them as they lie, which is slow for few rows on AMD
 processors above all: a step of four rows takes 1.8 times as long, one of 32 rows 1.2 times (LAB.md). And oneDNN rounds a row
 alike whatever number of rows lies beside it. Attention of single tokens is worked out plainly: torch's own gives each thread a part
-of the rows and a place to reckon in, and rounds by that place. Nothing of the model is changed, so that other threads may use it
+of the rows and a buffer of its own, and rounding depends on that buffer. Nothing of the model is changed, so that other threads may use it
 meanwhile: the products are exchanged in the calls of the own thread alone. torch's compiler uses the same two functions
 (`torch.ops.mkldnn`).
 """

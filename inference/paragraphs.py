@@ -6,6 +6,7 @@ Plain rules and sentence embeddings; no language model judges but by how likely 
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from data.english import pronouns
 from data.stories import PARAGRAPHS
 from inference.adherence import adherence, content_words, said_share
 from inference.novelty import words
-from inference.scale import embedded
+from inference.similarity import embed
 from inference.telling import USUAL, Choose, Paragraph
 
 _NAME = re.compile(r"(?<=[a-z,;] )[A-ZÀ-Þ][\w’'\-]+")
@@ -69,7 +70,9 @@ def traits(brief: Brief, before: Sequence[str], drawn: Sequence[Paragraph]) -> l
     end by itself. length: how far it is from its share of the words, as a factor's logarithm. contrary: he is called she.
     """
     beats, at = brief.beats, len(before)
-    vectors = embedded([*(one.text or "-" for one in drawn), *before, *beats[: at + 1]])
+    vectors = np.stack(
+        [_vector(text) for text in [*(one.text or "-" for one in drawn), *before, *beats[: at + 1]]]
+    )
     own, told, lines = vectors[: len(drawn)], vectors[len(drawn) : len(drawn) + at], vectors[-at - 1 :]
     text, asked = "\n\n".join(before), brief.header()
     known = {word.text for word in words(f"{asked}\n{text}")}
@@ -97,6 +100,13 @@ def traits(brief: Brief, before: Sequence[str], drawn: Sequence[Paragraph]) -> l
                 ),
             }
         )
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _vector(text: str) -> np.ndarray:
+    """The sentence embedding (384,) of a text, by itself: beside others it would be rounded otherwise."""
+    found: np.ndarray = embed([text])[0]
     return found
 
 

@@ -50,7 +50,7 @@ BEAT_TOKENS = 48
 
 
 def tells_from_beats(checkpoint: Checkpoint) -> bool:
-    """Whether a model was taught by `training.base` on the stories of this project, or tuned on such a one."""
+    """Whether a model is `stories`, or was tuned on it: those that are known to have been taught beats."""
     base = checkpoint.run.provenance["base"]["id"] if checkpoint.run else checkpoint.id
     return base == "stories" and takes_rows(checkpoint.model)
 
@@ -59,7 +59,8 @@ class Planner:
     """Plans the texts of one call, in their order; no plot of the bank comes twice until all that fit have come.
 
     checkpoint: what the texts are drawn from. kind: one of `KINDS`. seed: of all that is drawn. opening: whether the texts have an
-    opening that the user wrote; no plot fits one that it does not know. Raises ValueError for another kind.
+    opening that the user wrote; no plot fits one that it does not know. first_person: whether plots that are told by "I" may be taken.
+    Raises ValueError for another kind.
     """
 
     def __init__(

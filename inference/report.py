@@ -135,7 +135,7 @@ def _content(
         "limits": limits(len(run.originals)),
         "notes": final.notes,
         "own_base": run.base.id == DEFAULT,
-        "told_from_bank": any(row.get("plan") == "bank" for row in rows),
+        "told_from_bank": bool(raw) and all(row.get("plan") == "bank" for row in raw),
     }
 
 

@@ -25,7 +25,7 @@ class RowCache:
     def __init__(self, model: PreTrainedModel, rows: int) -> None:
         if not takes_rows(model):
             raise ValueError(
-                "this model has layers without full attention: stories can't be told from beats with it"
+                'this model has layers without full attention (sdpa): stories can\'t be told from beats with it; use plan="none"'
             )
         self.model, self.lengths = model, [0] * rows
         """Tokens of each row."""
@@ -94,10 +94,12 @@ class RowCache:
 
 
 def takes_rows(model: PreTrainedModel) -> bool:
-    """Whether all layers of ``model`` have full attention, which is what a `RowCache` serves."""
+    """Whether all layers of ``model`` have full attention, by torch's own, which is what a `RowCache` serves."""
     if not model._supports_default_dynamic_cache():  # type: ignore[operator]
         return False
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    # A mask of yes and no is what torch's own attention takes.
+    torchs = getattr(model.config, "_attn_implementation", None) == "sdpa"
+    return torchs and all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 class _RowLayer(DynamicLayer):

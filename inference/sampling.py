@@ -73,10 +73,11 @@ def generate(
     not on ``n``, not on ``batch_size`` (texts at once, of which a guided one takes two rows), on the same machine, number of threads
     and versions (`inference.rows`); which candidate is chosen depends on the others too. ``backend`` "onnx" draws with ONNX Runtime
     where that is installed, about twice as fast on a CPU (`inference.exported`); a text now and then is another one.
-    ``plan`` is whose plot a text is told from (`inference.plans`): "auto", the default, takes the brief's ``beats``, else a plot of the
-    bank where the model was taught to tell from beats, else none; "bank", "model" and "none" are that alone. ``draws`` paragraphs are
-    drawn for each beat, 4 by default, and one is taken (`inference.paragraphs`), at six tenths of the temperature. Which plot of the
-    bank a text gets depends on the texts before it too, since none comes twice.
+    ``plan`` is whose plot a text is told from (`inference.plans`): the brief's ``beats`` where it has some. Without them: "auto", the
+    default, takes a plot of the bank with "stories" and what was tuned on it, else none; "bank" and "model" do so with any model;
+    "none" leaves given beats out too. ``draws`` paragraphs are drawn for each beat, 4 by default, and one is taken
+    (`inference.paragraphs`), at six tenths of the temperature. Which plot a text gets depends on the texts before it too, since none
+    comes twice. A text with a plan is drawn by torch, and is the same in any company where the model is float32 on a CPU.
     ``progress`` shows a bar, by default where somebody looks.
 
     Raises ValueError for settings out of range or a prompt that leaves no room in the context.
@@ -159,7 +160,7 @@ def stream(
     if drawing.opening:
         yield drawing.opening
     (planned,) = drawing.planner.plan(found, [0])
-    yield from _told(drawing, planned) if planned[1] != "none" else _drawn(drawing, found[0])
+    yield from _told(drawing, planned) if planned[1] != "none" else _drawn(drawing, planned[0])
 
 
 def _drawn(drawing: Drawing, brief: Brief) -> Iterator[str]:
@@ -172,12 +173,22 @@ def _drawn(drawing: Drawing, brief: Brief) -> Iterator[str]:
 def _told(drawing: Drawing, planned: tuple[Brief, str]) -> Iterator[str]:
     """The paragraphs of a text as they are chosen, without the opening."""
     ready: SimpleQueue[str | None] = SimpleQueue()
-    work = partial(drawing.told, [planned], [0], shown=lambda _, paragraph: ready.put(paragraph))
+    left = threading.Event()
+
+    def shown(_: int, paragraph: str) -> None:
+        if left.is_set():
+            raise GeneratorExit  # nobody reads on
+        ready.put(paragraph)
+
     said = drawing.opening
     text = said.rpartition(PARAGRAPHS)[0]
-    for paragraph in _pieces(iter(ready.get, None), work, lambda: ready.put(None)):
-        before, text = text, f"{text}{PARAGRAPHS}{paragraph}" if text else paragraph
-        yield text[max(len(before), len(said)) :]
+    work = partial(drawing.told, [planned], [0], shown=shown)
+    try:
+        for paragraph in _pieces(iter(ready.get, None), work, lambda: ready.put(None)):
+            before, text = text, f"{text}{PARAGRAPHS}{paragraph}" if text else paragraph
+            yield text[max(len(before), len(said)) :]
+    finally:
+        left.set()
 
 
 def _pieces(pieces: Iterator[str], work: Callable[[], Any], end: Callable[[], None]) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """Tells stories from plots: behind a brief with beats, each paragraph after the line of its own beat, the best of several.
 
-A small model holds a scene for a paragraph and loses it over eight. So it is told at each paragraph what comes next, several are
-drawn, and one is gone on with. All candidates of all stories are drawn in one go; a story does not wait for the others, and what
-its paragraphs have in common is read once (`inference.row_cache`). Which beats a story has is the caller's business, and which
-paragraph is the best too (`inference.paragraphs`).
+A small model holds a scene for a paragraph and loses it over eight. So each paragraph gets a line that says what happens in it. Several
+candidates are drawn for each paragraph, and the story continues with the best one. All candidates of all stories are drawn together.
+No story waits for another, and what candidates have in common is read once (`inference.row_cache`). The caller gives the
+beats and says which paragraph is the best (`inference.paragraphs`).
 """
 
 import re
@@ -48,7 +48,7 @@ _SENTENCE_END = re.compile(r"[.!?…][\"”’')]*\Z")
 @dataclass(frozen=True)
 class Paragraph:
     """One that was drawn. ``whole``: it ended by itself; else it was cut behind a sentence, or where there is none anywhere.
-    ``likely``: the mean log probability of its tokens, in nats, before anything was changed by temperature or guidance.
+    ``likely``: the mean log probability of all that was drawn of it, its end too, in nats, without temperature and guidance.
     ``refused``: how often the guard kept it from going on as an original does."""
 
     text: str
@@ -60,7 +60,9 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Told:
-    """A story told from beats: one paragraph a beat, unless it was cut. ``ended``: it came to its end by itself."""
+    """A story told from beats: one paragraph a beat, unless it was cut. ``ended``: its last paragraph came to its end by itself, with
+    the end of the text or a line break. ``tokens``: of the chosen paragraphs. ``refused``: how often the guard kept them from going on
+    as an original does, None without a guard."""
 
     paragraphs: tuple[str, ...]
     ended: bool
@@ -81,10 +83,10 @@ Choose = Callable[[Brief, Sequence[str], Sequence[Paragraph]], int]
 class Telling:
     """How stories are told.
 
-    decoding: how tokens are drawn; guidance counts what brief and beats make more probable. seed: of the draws. draws: paragraphs
-    among which one is chosen. rows: texts at once that the model works on, a multiple of four; each paragraph that is drawn is one,
-    two where it is guided. choose: which paragraph is taken. guard: makes what keeps so many rows from copying, behind a text.
-    opening: what every story begins with; a beat for each of its paragraphs. most: tokens of a story, None for any number.
+    decoding: how tokens are drawn; guidance counts what brief and beats make more probable. seed: of the draws. draws: candidates for
+    each paragraph. rows: candidates that are drawn at once, of all stories together; a guided one counts twice. choose: which
+    candidate is taken. guard: gets a brief, the text so far and the number of candidates, and makes the guard of the next paragraph.
+    opening: what every story begins with; each of its paragraphs needs a beat. most: tokens of a story, None for any number.
     """
 
     decoding: Decoding
@@ -129,6 +131,36 @@ def plan_prompt(tokenizer: Any, brief: Brief) -> list[int]:
     return [first, *(token for piece in pieces for token in encode(piece, tokenizer))]
 
 
+def beginning(checkpoint: Checkpoint, brief: Brief, opening: str = "") -> tuple[list[int], list[int]]:
+    """Return the token ids before the first drawn one, behind brief and beats and without them.
+
+    checkpoint: of the model. brief: with beats. opening: what the text begins with; each of its paragraphs takes a beat. Raises
+    ValueError without beats, with fewer than the opening needs, and where no room is left for a text.
+    """
+    tokenizer = checkpoint.tokenizer
+    if not brief.beats:
+        raise ValueError("a story needs beats: give one line for each paragraph, beats=[...]")
+    *told, begun = opening.split(PARAGRAPHS)
+    if len(told) >= len(brief.beats):
+        raise ValueError(
+            f"the opening has {len(told) + 1} paragraphs, and there are beats for {len(brief.beats)}; "
+            "give a beat for each paragraph, those of the opening too"
+        )
+    prompt, contrast = plan_prompt(tokenizer, brief), [special_ids(tokenizer)[0]]
+    for beat, paragraph in zip(brief.beats, told, strict=False):
+        text = encode(paragraph + PARAGRAPHS, tokenizer)
+        prompt += [*encode(beat_line(beat), tokenizer), *text]
+        contrast += text
+    text = encode(begun, tokenizer)
+    prompt += [*encode(beat_line(brief.beats[len(told)]), tokenizer), *text]
+    if len(prompt) >= checkpoint.context - LEAST:
+        raise ValueError(
+            f"brief, beats and opening have {len(prompt)} tokens, and the model sees {checkpoint.context} at once, {LEAST} of which a "
+            "text needs; give fewer or shorter beats"
+        )
+    return prompt, [*contrast, *text]
+
+
 @lru_cache(maxsize=2)
 def breaks(tokenizer: Any) -> list[int]:
     """The tokens with a line break in them."""
@@ -169,6 +201,8 @@ class _Teller:
                     while (story := self._at(slot)) and (told := story.draw(self.cache)):
                         yield story.number, told
                         self.slots[slot] = None
+                        for row in story.rows:  # what is over should not widen what is looked at
+                            self.cache.cut(row, 0)
                 if not any(self.slots):
                     return
                 self._leave()
@@ -210,36 +244,13 @@ class _Story:
         tokenizer = teller.tokenizer
         _, self.end = special_ids(tokenizer)
         self.break_, self.line_break = encode(PARAGRAPHS, tokenizer), encode("\n", tokenizer)
-        self.paragraphs: list[str] = []
         self.base = [0, 0]
         """Tokens before the paragraph, of the candidates and of those that are guided by."""
         self.count = self.refused = 0
         self.guarded = False
-        if not brief.beats:
-            raise ValueError(
-                f"brief {number + 1} has no beats; give it one line for each paragraph: beats=[...]"
-            )
-        *told, self.begun = teller.telling.opening.split(PARAGRAPHS)
-        if len(told) >= len(brief.beats):
-            raise ValueError(
-                f"the opening has {len(told) + 1} paragraphs and brief {number + 1} has beats for {len(brief.beats)}; "
-                "give a beat for each paragraph, those of the opening too"
-            )
-        self.prompt = plan_prompt(tokenizer, brief)
-        self.contrast = [special_ids(tokenizer)[0]]
-        for beat, paragraph in zip(brief.beats, told, strict=False):
-            text = encode(paragraph + PARAGRAPHS, tokenizer)
-            self.prompt += [*encode(beat_line(beat), tokenizer), *text]
-            self.contrast += text
-            self.paragraphs.append(paragraph)
-        begun = encode(self.begun, tokenizer)
-        self.prompt += [*encode(beat_line(brief.beats[len(told)]), tokenizer), *begun]
-        self.contrast += begun
-        if len(self.prompt) >= teller.checkpoint.context - LEAST:
-            raise ValueError(
-                f"brief and beats {number + 1} have {len(self.prompt)} tokens and the model sees {teller.checkpoint.context} at once; "
-                "give fewer or shorter beats"
-            )
+        opening = teller.telling.opening
+        self.prompt, self.contrast = beginning(teller.checkpoint, brief, opening)
+        *self.paragraphs, self.begun = opening.split(PARAGRAPHS)
 
     def begin(self, cache: RowCache, rows: Sequence[int]) -> None:
         """Read brief and beats into the story's ``rows``: its candidates', then those that are guided by."""
@@ -251,7 +262,7 @@ class _Story:
     def _read(self, cache: RowCache, chosen: int, own: list[int], contrast: list[int]) -> None:
         """Go on with candidate ``chosen``: read what comes before the next paragraph, and let all candidates begin there."""
         draws, lengths = self.teller.draws, self.base
-        scores, self.base = [], []
+        scores, self.base, self.newest = [], [], own[-1]
         parts = [self.rows[:draws], self.rows[draws:]]
         for rows, tokens, start in zip(parts, (own, contrast), lengths, strict=True):
             if rows:
@@ -266,7 +277,7 @@ class _Story:
         telling, draws, at = self.teller.telling, self.teller.draws, len(self.paragraphs)
         self.last = at == len(self.brief.beats) - 1
         self.drawn: list[list[int]] = [[] for _ in range(draws)]
-        self.likely = [0.0] * draws
+        self.logs: list[list[float]] = [[] for _ in range(draws)]
         self.over: list[bool | None] = [None] * draws
         """Of each candidate: None while it is drawn, whether it ended by itself afterwards."""
         self.closing: list[list[int]] = [self.break_] * draws
@@ -309,7 +320,7 @@ class _Story:
                 own[row, breaks(self.teller.tokenizer)] = -torch.inf
                 own[row, self.end] = -torch.inf
         logs = torch.log_softmax(own.float(), dim=-1)
-        ids = torch.tensor([[drawn[-1] if drawn else self.prompt[-1]] for drawn in self.drawn])
+        ids = torch.tensor([[drawn[-1] if drawn else self.newest] for drawn in self.drawn])
         for row, over in enumerate(self.over):
             if over is not None:
                 ids[row] = self.end
@@ -318,7 +329,7 @@ class _Story:
             scores = processor(ids, scores)  # type: ignore[arg-type]
         for row, token in enumerate(scores[:draws].argmax(dim=-1).tolist()):
             if self.over[row] is None:
-                self.likely[row] += float(logs[row, token])
+                self.logs[row].append(float(logs[row, token]))
                 self._take(row, token)
 
     def _blank(self, row: int) -> bool:
@@ -348,7 +359,7 @@ class _Story:
     def _candidate(self, row: int) -> Paragraph:
         """A drawn paragraph; of one that was cut what is whole of it."""
         tokens, whole = self.drawn[row], bool(self.over[row])
-        likely = self.likely[row] / max(1, len(tokens))
+        likely = sum(self.logs[row]) / max(1, len(self.logs[row]))
         if not whole:
             ends = (
                 count
@@ -357,12 +368,16 @@ class _Story:
             )
             tokens = tokens[: next(ends, len(tokens))]
         refused = self.guard.times[row] if self.guard else 0
-        text = (self.begun + self._said(tokens)).strip().split("\n")[0]
+        said = self._said(tokens).rstrip()
+        text = self.begun + said if self.begun else said.lstrip()
         return Paragraph(text, whole, likely, refused, tuple(tokens))
 
     def _said(self, tokens: Sequence[int]) -> str:
-        """What ``tokens`` add to a text."""
-        return str(self.teller.tokenizer.decode(list(tokens), skip_special_tokens=True))
+        """What ``tokens`` add to a text; behind its beginning, since some tokenizers drop the space at the start."""
+        tokenizer = self.teller.tokenizer
+        begun = encode(self.begun, tokenizer)
+        before = tokenizer.decode(begun, skip_special_tokens=True)
+        return str(tokenizer.decode([*begun, *tokens], skip_special_tokens=True)[len(before) :])
 
     def _chosen(self, cache: RowCache) -> Told | None:
         """Take the best candidate and begin the next paragraph. The story, where that was its last or there is no more room."""

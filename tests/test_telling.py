@@ -196,7 +196,7 @@ def test_a_story_goes_on_with_its_opening(writer: Checkpoint) -> None:
     (told,) = tell(writer, [brief], telling)
     assert told.text.startswith("aab\n\nba") and len(told.paragraphs) == 3 and len(told.text) > 10
     with pytest.raises(
-        ValueError, match="opening has 4 paragraphs and brief 1 has beats for 3; give a beat for each"
+        ValueError, match="opening has 4 paragraphs, and there are beats for 3; give a beat for each"
     ):
         tell(writer, [brief], replace(telling, opening="a\n\nb\n\na\n\nb"))
 
@@ -246,13 +246,11 @@ def test_a_story_that_the_context_cuts_has_not_ended() -> None:
 
 
 def test_briefs_without_beats_or_room_are_refused(writer: Checkpoint) -> None:
-    with pytest.raises(
-        ValueError, match=r"brief 2 has no beats; give it one line for each paragraph: beats="
-    ):
+    with pytest.raises(ValueError, match="a story needs beats: give one line for each paragraph, beats="):
         tell(writer, [asked()[0], Brief(name="Ida")], Telling(FREE))
     long = [f"number {number} is " + "a rather long beat " * 14 for number in range(20)]
     with pytest.raises(
-        ValueError, match=r"brief and beats 1 have \d+ tokens and the model sees 1024 at once; give fewer"
+        ValueError, match=r"beats and opening have \d+ tokens, and the model sees 1024 at once, 64 of which"
     ):
         tell(writer, [Brief(beats=long)], Telling(FREE))
 

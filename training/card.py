@@ -21,7 +21,7 @@ def model_card(config: TrainConfig, record: dict[str, Any], held_out: dict[str, 
     guided = (
         ""
         if config.guidance == 1
-        else f" Flâneur lets the brief count {config.guidance:g} times, a plain pipeline once."
+        else f" Where a text has no plot, Flâneur lets the brief count {config.guidance:g} times, a plain pipeline once."
     )
     plotted = (
         " Flâneur tells a text from a plot, one line for each paragraph. A plot from its bank is not invented by the model."

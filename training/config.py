@@ -84,8 +84,8 @@ class TrainConfig:
     """Share of the times that an original is shown behind a part of its brief (`data.detect`'s, or that beside the file), 0 to 1."""
 
     beats: float = 0.5
-    """Share of those times that it has beats too, one line for each paragraph that the base writes, 0 to 1. A base that was not taught
-    to tell from beats (`training.base`) writes none."""
+    """Share of those times that it has beats too, one line for each paragraph, 0 to 1. Texts without beats of their own get those that
+    the base writes, the first 64 texts alone. Bases other than stories write none."""
 
     refill_names: bool = True
     """Give the people of each original other names every time it is shown, so that none is learned."""
@@ -159,7 +159,7 @@ class TrainConfig:
     """Tokens less probable than this fraction of the most probable one are not drawn, 0 to 1."""
 
     guidance: float = 2.0
-    """How often a brief counts where samples are drawn, 1 to 10; 1: once, in two thirds of the time (`inference.guidance`)."""
+    """How often a brief counts where samples are drawn without beats, 1 to 10; 1: once, in two thirds of the time."""
 
     guard: bool = True
     """Samples of the report may not go on with a run of an original's words beyond the length that the originals share."""

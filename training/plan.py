@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.brief import Brief
-from data.dataset import IGNORE, Block, blocks, special_ids, to_dataset, told_block
+from data.dataset import IGNORE, Block, blocks, fits_beats, special_ids, to_dataset, told_block
 from data.detect import detect_brief, people
 from data.originals import Original
 from data.slots import Slot, fill, find_names, find_scene, find_slots, rename
@@ -92,9 +92,10 @@ class Plan:
         times = math.floor((epoch + 1) * share + begin)
         behind = times > math.floor(epoch * share + begin)
         brief = _brief(original) if behind else None
-        told = self.beats.get(original.sha256) if behind and self._told(times) else None
-        if brief is not None and told:
-            brief = replace(brief, beats=told)
+        if brief is not None:
+            own = brief.beats if fits_beats(original.text, brief.beats) else ()
+            told = own or self.beats.get(original.sha256, ())
+            brief = replace(brief, beats=told if self._told(times) else ())
         text = original.text
         slots: tuple[Slot, ...] = ()
         if self.config.refill_names:
@@ -113,7 +114,7 @@ class Plan:
         return [goldfish(block, self.config.goldfish) for block in self._blocks(text, brief)]
 
     def _told(self, times: int) -> bool:
-        """Whether an original that is shown behind its brief has its beats too, the so manieth time."""
+        """Whether showing number ``times`` of an original behind its brief has beats too."""
         share = self.config.beats
         return math.floor(times * share) > math.floor((times - 1) * share)
 
