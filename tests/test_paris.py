@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 TEXTS = sorted(SEEDS.glob("*.txt"))[:2]
 
 # What takes longest goes: half of the texts, most updates and samples, fold models, control and choice among candidates.
-FEW = {"max_steps": 2, "samples": 3, "samples_per_fold": 0, "samples_control": 0, "best_of": 1}
+FEW = {"max_steps": 2, "samples": 3, "samples_per_fold": 0, "samples_control": 0, "draws": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -18,13 +18,13 @@ def blocks(language: str) -> list[str]:
 
 
 def run_readme(folder: Path) -> str:
-    """All shell blocks and the Python block, in the README's order, in a folder that has only configs/ and data/seeds."""
+    """All shell blocks and the Python blocks as one, in the README's order, in a folder that has only configs/ and data/seeds."""
     shutil.copytree(ROOT / "configs", folder / "configs")
     shutil.copytree(ROOT / "data" / "seeds", folder / "data" / "seeds")
     first, last, cards = blocks("bash")
     # Four cards and a model of the hub are not here; two processes and the two-layer model are.
     cards = cards.replace("--num_processes 4", "--num_processes 2").replace("smollm2-135m.yaml", "tiny.yaml")
-    (code,) = blocks("python")
+    code = "\n".join(blocks("python"))
     environment = {
         **{
             key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"
