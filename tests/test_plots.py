@@ -273,7 +273,7 @@ def test_a_plot_told_by_i_stays_so(by_name: dict[str, Plot]) -> None:
         ("Rim Chaabane", {"meets": "her sister"}, "a relative, or no single person"),
         ("Amal Berrada", {"meets": "a small boy"}, "a child is met"),
         ("Mikkel Nørgaard", {"meets": "a man in a grey hat"}, "'coat' goes with a woman in a red coat"),
-        ("Rim Chaabane", {"place": "a bridge by the Signe"}, "goes with a café and not with a bridge"),
+        ("Rim Chaabane", {"place": "a bridge by the Signe"}, "a café is not like a bridge"),
         ("Mikkel Nørgaard", {"place": "Lyon"}, "a certain one"),
         ("Rim Chaabane", {"place": "a qwertz in Leeds"}, "qwertz"),
     ],
