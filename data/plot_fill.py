@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from data.brief import Brief
-from data.english import is_adjective, is_ordinary, singular
+from data.english import is_ordinary, singular
 from data.lists import entries, words
 from data.plot_people import (
     Introduction,
@@ -245,9 +245,7 @@ class _Fill:
                     raise Refused("the plot's own encounter is mentioned before it is introduced")
                 said = later + ("'s" if own else "")
                 the = re.search(rf"\b[Tt]he ({NP}) $", beat[:start])
-                if (
-                    the and not new.name and (is_adjective(the[1]) or the[1] in words("looks"))
-                ):  # "the tired Margaux"
+                if the and not new.name and the[1] in words("looks"):  # "the tired Margaux"
                     said = said.removeprefix("the ")
                 found[at].append(Edit(start, stop, said))
         if not introduced:
