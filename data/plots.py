@@ -191,7 +191,8 @@ def read_plots(path: Path) -> tuple[Plot, ...]:
 def fits(plot: Plot, brief: Brief, first_person: bool = False) -> bool:
     """Decide whether a brief's people and length are those of a plot.
 
-    first_person: also take plots that are told by "I". What the brief leaves out and what is not known fits.
+    first_person: also take plots that are told by "I". What the brief leaves out and what is not known fits. A plot of a woman and a
+    man fits any two people, since its pronouns can be exchanged.
     """
     if plot.first_person and not first_person:
         return False
