@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 
 TEXTS = sorted(SEEDS.glob("*.txt"))[:2]
 
-# What takes longest goes: half of the texts, most updates and samples, fold models, control and choice among candidates.
-FEW = {"max_steps": 2, "samples": 3, "samples_per_fold": 0, "samples_control": 0, "draws": 1}
+# What takes longest goes: half of the texts, most updates and samples, fold models, control, beats and choice among candidates.
+FEW = {"max_steps": 2, "samples": 3, "samples_per_fold": 0, "samples_control": 0, "draws": 1, "beats": 0}
 
 
 @pytest.fixture(scope="module", autouse=True)
