@@ -5,14 +5,14 @@ are masked by position, never by token id, so the real end of text is trained wh
 pad, shuffle or pack: documents never share a block.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.brief import Brief
 from data.originals import Original
 from data.splits import Fold
-from data.stories import PARAGRAPHS, beat_line, plan_header, plan_lines
+from data.stories import PARAGRAPHS, plan_header, plan_lines, told_pieces
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -104,21 +104,23 @@ def told_block(text: str, tokenizer: Any, brief: Brief) -> Block:
 
     text: as many paragraphs as the brief has beats, between blank lines. brief: with beats. Brief and beats carry no loss.
     """
+    before = [(plan_header(brief), False), (plan_lines(brief.beats), False)]
+    ids, labels = labelled([*before, *told_pieces(brief.beats, text.split(PARAGRAPHS))], tokenizer)
+    return {"input_ids": ids, "labels": labels}
+
+
+def labelled(pieces: Iterable[tuple[str, bool]], tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Token ids and labels of a document that is put together from ``pieces``, each encoded by itself.
+
+    pieces: texts, and whether their tokens carry loss. The opening token comes first and carries none, the end token comes last.
+    """
     opening, end = special_ids(tokenizer)
     ids, labels = [opening], [IGNORE]
-
-    def put(piece: str, learned: bool) -> None:
+    for piece, learned in pieces:
         tokens = encode(piece, tokenizer)
-        ids.extend(tokens)
-        labels.extend(tokens if learned else [IGNORE] * len(tokens))
-
-    put(plan_header(brief), False)
-    put(plan_lines(brief.beats), False)
-    paragraphs = text.split(PARAGRAPHS)
-    for at, (beat, paragraph) in enumerate(zip(brief.beats, paragraphs, strict=True), start=1):
-        put(beat_line(beat), False)
-        put(paragraph + (PARAGRAPHS if at < len(paragraphs) else ""), True)
-    return {"input_ids": [*ids, end], "labels": [*labels, end]}
+        ids += tokens
+        labels += tokens if learned else [IGNORE] * len(tokens)
+    return [*ids, end], [*labels, end]
 
 
 def build_dataset(

@@ -60,6 +60,14 @@ def beat_line(beat: str) -> str:
     return f"> {beat}\n"
 
 
+def told_pieces(beats: Sequence[str], paragraphs: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Yield the pieces of a told text and whether each is the text's own: the line of each beat, and the paragraph behind it."""
+    last = len(beats) - 1
+    for at, (beat, paragraph) in enumerate(zip(beats, paragraphs, strict=True)):
+        yield beat_line(beat), False
+        yield paragraph + (PARAGRAPHS if at < last else ""), True
+
+
 def beat_prompt(paragraph: str) -> str:
     """What asks for the beat of one ``paragraph``."""
     return f"paragraph:\n{paragraph}\nbeat:\n"

@@ -23,6 +23,7 @@ HALF = 0.5
 CLEAR = 3
 """Pronouns of the other gender that are a mistake, and no unhappy sentence."""
 
+_FUNCTION = frozenset(FUNCTION_WORDS)
 _WORD = re.compile(r"[^\W_][\w'’\-]*")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"”'’»)]*\s+")
 _DOUBLE = re.compile(rf"\b[{CAPITAL}]\w+-[{CAPITAL}]\w+")
@@ -225,7 +226,7 @@ def said_share(beat: str, paragraph: str) -> float:
 def content_words(text: str) -> set[str]:
     """Return the stems of the words of ``text`` that mean something."""
     said = {singular(word.text.removesuffix("'s")) for word in novelty_words(text)}
-    return {_stem(word) for word in said - frozenset(FUNCTION_WORDS) if len(word) > 1}
+    return {_stem(word) for word in said - _FUNCTION if len(word) > 1}
 
 
 def _stem(word: str) -> str:

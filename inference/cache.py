@@ -50,10 +50,15 @@ class ChunkedLayer(DynamicLayer):
 
 def chunked_cache(model: PreTrainedModel) -> DynamicCache | None:
     """A fresh cache for one call of ``model.generate``; None where transformers' own is to be used."""
-    if not model._supports_default_dynamic_cache():  # type: ignore[operator]
+    if model.device.type != "cpu" or not has_full_attention(model):
         return None
     cache = DynamicCache(config=model.config)
-    if model.device.type != "cpu" or any(type(layer) is not DynamicLayer for layer in cache.layers):
-        return None
     cache.layers = [ChunkedLayer() for _ in cache.layers]
     return cache
+
+
+def has_full_attention(model: PreTrainedModel) -> bool:
+    """Whether all layers of ``model`` see the whole text."""
+    if not model._supports_default_dynamic_cache():  # type: ignore[operator]
+        return False
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)

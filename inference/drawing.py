@@ -220,12 +220,9 @@ class Drawing:
             full = complete_briefs(asked, self.originals.texts, self.settings.seed)
             asked = [part if none else whole for part, whole, none in zip(asked, full, bare, strict=True)]
         for one in asked:
+            self.planner.check(one)
             if one.beats and self.planner.kind != "none":
                 beginning(self.checkpoint, one, self.opening)
-            elif self.planner.kind == "given":
-                raise ValueError(
-                    'plan="given" needs beats: give beats=[...], one line a paragraph, or another plan'
-                )
             else:
                 self._refuse_too_long(replace(one, beats=()))
         given = [_brief(one) for one in some if self.planner.kind != "none"]

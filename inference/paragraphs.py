@@ -16,11 +16,10 @@ from data.stories import PARAGRAPHS
 from inference.adherence import adherence, content_words, said_share
 from inference.novelty import words
 from inference.similarity import embed
-from inference.telling import USUAL, Choose, Paragraph
+from inference.telling import SENTENCE_END, Choose, Paragraph, words_of_paragraph
 
 _NAME = re.compile(r"(?<=[a-z,;] )[A-ZÀ-Þ][\w’'\-]+")
 _QUOTED = re.compile(r"“[^”]*”|\"[^\"]*\"")
-_CLOSED = re.compile(r"[.!?…][\"”’')]*\Z")
 
 WEIGHTS = {
     "said": 1.0,
@@ -78,17 +77,17 @@ def traits(brief: Brief, before: Sequence[str], drawn: Sequence[Paragraph]) -> l
     known = {word.text for word in words(f"{asked}\n{text}")}
     grams = _grams(text)
     there = content_words(f"{asked}\n{text}")
-    share = (brief.length or USUAL * len(beats)) / len(beats)
+    share = words_of_paragraph(brief)
     alike = lines[:-1] @ lines[-1] if at else np.zeros(0)
     found = []
     for one, vector in zip(drawn, own, strict=True):
-        new = _grams(one.text)
+        new, said = _grams(one.text), content_words(one.text)
         found.append(
             {
                 "said": said_share(beats[at], one.text),
                 "near": float(vector @ lines[-1]),
                 "likely": one.likely,
-                "beyond": len(content_words(one.text) - there) / max(1, len(content_words(one.text))),
+                "beyond": len(said - there) / max(1, len(said)),
                 "again": max(0.0, float((told @ vector - np.maximum(alike, 0.3)).max())) if at else 0.0,
                 "repeated": 1 - len(set(new) - set(grams)) / len(new) if new else 0.0,
                 "strangers": min(2.0, sum(name.casefold() not in known for name in set(_names(one.text)))),
@@ -120,7 +119,7 @@ def _names(text: str) -> list[str]:
 
 
 def _is_open(text: str) -> bool:
-    return text.count('"') % 2 == 1 or text.count("“") != text.count("”") or not _CLOSED.search(text)
+    return text.count('"') % 2 == 1 or text.count("“") != text.count("”") or not SENTENCE_END.search(text)
 
 
 def _contrary(brief: Brief, paragraphs: Sequence[str]) -> bool:

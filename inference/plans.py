@@ -6,7 +6,7 @@ Tells nothing (`inference.telling`).
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,7 +26,8 @@ from inference.bank import find_plot
 from inference.checkpoints import Checkpoint, load
 from inference.decoding import Decoding
 from inference.row_cache import takes_rows
-from inference.rows import batches, continuations, padded
+from inference.rows import Processor, batches, continuations, padded
+from inference.telling import USUAL
 from inference.whole_names import WholeNames
 
 KINDS = ("auto", "given", "bank", "model", "none")
@@ -35,9 +36,6 @@ model: the base's own. none: no plan."""
 
 DRAWS = 8
 """Plans that the base writes for a brief, of which the soundest is taken."""
-
-WORDS = 45
-"""Words that a beat is told in, as in most of the stories."""
 
 MOST_TOKENS = 320
 """Tokens of a plan."""
@@ -60,7 +58,6 @@ class Planner:
 
     checkpoint: what the texts are drawn from. kind: one of `KINDS`. seed: of all that is drawn. opening: whether the texts have an
     opening that the user wrote; no plot fits one that it does not know. first_person: whether plots that are told by "I" may be taken.
-    Raises ValueError for another kind.
     """
 
     def __init__(
@@ -72,8 +69,6 @@ class Planner:
         opening: bool = False,
         first_person: bool = False,
     ) -> None:
-        if kind not in KINDS:
-            raise ValueError(f"unknown plan {kind!r}: choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
         self.checkpoint, self.kind, self.seed, self.opening = checkpoint, kind, seed, opening
         self.first_person = first_person
         self._taken: set[int] = set()
@@ -94,6 +89,13 @@ class Planner:
             found[at] = (replace(briefs[at], beats=beats), "model") if beats else (briefs[at], "none")
         return found
 
+    def check(self, brief: Brief) -> None:
+        """Raise ValueError where beats are asked for that ``brief`` does not have."""
+        if self.kind == "given" and not brief.beats:
+            raise ValueError(
+                'plan="given" needs beats: give beats=[...], one line a paragraph, or another plan'
+            )
+
     def pass_over(self, briefs: Sequence[Brief], indices: Sequence[int]) -> None:
         """Take the plots of texts that are not planned again, since they are there already."""
         for brief, index in zip(briefs, indices, strict=True):
@@ -105,10 +107,7 @@ class Planner:
             return replace(brief, beats=()), "none"
         if brief.beats:
             return brief, "given"
-        if self.kind == "given":
-            raise ValueError(
-                'plan="given" needs beats: give beats=[...], one line a paragraph, or another plan'
-            )
+        self.check(brief)
         # No brief at all is asked for as such, and nobody knows what comes behind a user's opening.
         left = not brief or self.opening or not tells_from_beats(self.checkpoint)
         if self.kind == "auto" and left:
@@ -116,7 +115,8 @@ class Planner:
         if self.kind in ("auto", "bank"):
             rng = random.Random(f"{self.seed}:plot:{index}")
             plot = find_plot(brief, rng, self._taken, first_person=self.first_person)
-            plot = plot or find_plot(brief, rng, first_person=self.first_person)
+            if plot is None and self._taken:
+                plot = find_plot(brief, rng, first_person=self.first_person)
             if plot:
                 self._taken.add(plot[0])
             # Readers follow a text without a plan better than one with a plot by the base (LAB.md).
@@ -137,26 +137,18 @@ def write_plans(
     """
     if not briefs:
         return []
-    tokenizer = base.tokenizer
-    first, end = special_ids(tokenizer)
+    tokenizer, (_, end) = base.tokenizer, special_ids(base.tokenizer)
     each = [(at, draw) for at in range(len(briefs)) for draw in range(draws)]
-    prompts = [[first, *encode(plan_header(briefs[at]), tokenizer)] for at, _ in each]
-    widths = [padded(len(prompt), base.context) for prompt in prompts]
-    decoding = Decoding.choose(base.model, None, None, None, 1.0)
-    drawn: dict[int, list[str]] = {}
-    for batch in batches(widths, 32):
+
+    def around(batch: Sequence[int]) -> tuple[list[Processor], list[Processor]]:
         names = WholeNames(tokenizer, [briefs[each[i][0]] for i in batch])
-        keys = [f"{indices[each[i][0]]}:plan:{each[i][1]}" for i in batch]
-        processors = [
-            names,
-            *decoding.warpers(),
-            *decoding.noise(seed, keys),
-            _PlanEnds(tokenizer, len(batch), end),
-        ]
-        most = min(MOST_TOKENS, base.context - widths[batch[0]])
-        rows = continuations(base.model, [prompts[i] for i in batch], widths[batch[0]], most, end, processors)
-        for i, row in zip(batch, rows, strict=True):
-            drawn[i] = _beats(tokenizer.decode(row, skip_special_tokens=True))
+        return [names], [_PlanEnds(tokenizer, len(batch), end)]
+
+    fronts = [plan_header(briefs[at]) for at, _ in each]
+    rows = _written(
+        base, fronts, [f"{indices[at]}:plan:{draw}" for at, draw in each], seed, MOST_TOKENS, around
+    )
+    drawn = [_beats(tokenizer.decode(row, skip_special_tokens=True)) for row in rows]
     found: list[tuple[str, ...]] = []
     for at, brief in enumerate(briefs):
         plans = [drawn[i] for i, (owner, _) in enumerate(each) if owner == at and drawn[i]]
@@ -172,29 +164,14 @@ def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: i
     base: taught by `training.base`. paragraphs: of any texts. seed: of the draws. draws: lines a paragraph. Returns one line a
     paragraph; "" where no draw gave one.
     """
-    tokenizer = base.tokenizer
-    first, end = special_ids(tokenizer)
+    tokenizer, (_, end) = base.tokenizer, special_ids(base.tokenizer)
     each = [(at, draw) for at in range(len(paragraphs)) for draw in range(draws)]
-    prompts = [[first, *encode(beat_prompt(paragraphs[at]), tokenizer)] for at, _ in each]
-    widths = [padded(len(prompt), base.context) for prompt in prompts]
-    decoding = Decoding.choose(base.model, None, None, None, 1.0)
+    fronts = [beat_prompt(paragraphs[at]) for at, _ in each]
+    rows = _written(base, fronts, [f"beat:{at}:{draw}" for at, draw in each], seed, BEAT_TOKENS)
     lines: list[list[str]] = [[] for _ in paragraphs]
-    for batch in batches(widths, 32):
-        most = min(BEAT_TOKENS, base.context - widths[batch[0]])
-        if most < 1:
-            continue
-        noise = decoding.noise(seed, [f"beat:{each[i][0]}:{each[i][1]}" for i in batch])
-        rows = continuations(
-            base.model,
-            [prompts[i] for i in batch],
-            widths[batch[0]],
-            most,
-            end,
-            [*decoding.warpers(), *noise],
-        )
-        for i, row in zip(batch, rows, strict=True):
-            if end in row and (line := _beats(f"- {tokenizer.decode(row[: row.index(end)]).strip()}\n{END}")):
-                lines[each[i][0]] += line
+    for (at, _), row in zip(each, rows, strict=True):
+        if end in row:
+            lines[at] += _beats(f"- {tokenizer.decode(row[: row.index(end)]).strip()}\n{END}")
     return [
         max(
             found,
@@ -203,6 +180,38 @@ def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: i
         )
         for found, paragraph in zip(lines, paragraphs, strict=True)
     ]
+
+
+def _written(
+    base: Checkpoint,
+    fronts: Sequence[str],
+    keys: Sequence[str],
+    seed: int,
+    most: int,
+    around: Callable[[Sequence[int]], tuple[list[Processor], list[Processor]]] = lambda batch: ([], []),
+) -> list[list[int]]:
+    """The tokens that a base writes behind each of ``fronts``, ``most`` at most; none where there is no room.
+
+    keys, seed: what each draw depends on. around: for the numbers of a batch what works on the scores before and after all else.
+    """
+    first, end = special_ids(base.tokenizer)
+    prompts = [[first, *encode(front, base.tokenizer)] for front in fronts]
+    widths = [padded(len(prompt), base.context) for prompt in prompts]
+    decoding = Decoding.choose(base.model, None, None, None, 1.0)
+    found: list[list[int]] = [[] for _ in prompts]
+    for batch in batches(widths, 32):
+        width = widths[batch[0]]
+        if width >= base.context:
+            continue
+        before, after = around(batch)
+        noise = decoding.noise(seed, [keys[i] for i in batch])
+        processors = [*before, *decoding.warpers(), *noise, *after]
+        rows = continuations(
+            base.model, [prompts[i] for i in batch], width, min(most, base.context - width), end, processors
+        )
+        for i, row in zip(batch, rows, strict=True):
+            found[i] = row
+    return found
 
 
 def _names(text: str) -> set[str]:
@@ -216,7 +225,7 @@ def soundness(brief: Brief, beats: Sequence[str]) -> float:
 
     brief: what was asked for. beats: the plan. The larger, the sounder; 0 is a plan against which nothing speaks.
     """
-    wanted = round((brief.length or 8 * WORDS) / WORDS)
+    wanted = round((brief.length or 8 * USUAL) / USUAL)
     text = " ".join(beats).casefold()
     missing = [word for word in _asked(brief) if word.casefold() not in text]
     sets = [set(re.findall(r"\w{4,}", beat.casefold())) for beat in beats]

@@ -11,7 +11,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
-from inference.cache import CHUNK
+from inference.cache import CHUNK, has_full_attention
 from inference.packed_weights import WHOLE
 
 
@@ -95,11 +95,8 @@ class RowCache:
 
 def takes_rows(model: PreTrainedModel) -> bool:
     """Whether all layers of ``model`` have full attention, by torch's own, which is what a `RowCache` serves."""
-    if not model._supports_default_dynamic_cache():  # type: ignore[operator]
-        return False
     # A mask of yes and no is what torch's own attention takes.
-    torchs = getattr(model.config, "_attn_implementation", None) == "sdpa"
-    return torchs and all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    return getattr(model.config, "_attn_implementation", None) == "sdpa" and has_full_attention(model)
 
 
 class _RowLayer(DynamicLayer):

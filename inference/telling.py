@@ -24,7 +24,7 @@ from inference.guard import CopyGuard
 from inference.guidance import Guided
 from inference.packed_weights import packed_weights
 from inference.row_cache import RowCache
-from inference.rows import ROWS, WORTH_LEAVING, Processor
+from inference.rows import ROWS, Processor, filling, worth_leaving
 from inference.whole_names import WholeNames
 
 USUAL = 45
@@ -42,7 +42,7 @@ PIECES = 1.4
 LEAST = 64
 """Tokens that any paragraph may have."""
 
-_SENTENCE_END = re.compile(r"[.!?…][\"”’')]*\Z")
+SENTENCE_END = re.compile(r"[.!?…][\"”’')]*\Z")
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,11 @@ def beginning(checkpoint: Checkpoint, brief: Brief, opening: str = "") -> tuple[
     return prompt, [*contrast, *text]
 
 
+def words_of_paragraph(brief: Brief) -> float:
+    """How many words a paragraph has on average: its share of the length that a brief with beats asks for."""
+    return (brief.length or USUAL * len(brief.beats)) / len(brief.beats)
+
+
 @lru_cache(maxsize=2)
 def breaks(tokenizer: Any) -> list[int]:
     """The tokens with a line break in them."""
@@ -225,12 +230,10 @@ class _Teller:
     def _leave(self) -> None:
         """Let the rows of stories that are told go, where that makes the batch much smaller."""
         left = [story for story in self.slots if story]
-        wanted = -(-len(left) * self.each // ROWS) * ROWS
-        if wanted > WORTH_LEAVING * len(self.cache.lengths):
+        kept, batch = [row for story in left for row in story.rows], len(self.cache.lengths)
+        if not worth_leaving(len(kept), batch):
             return
-        kept = [row for story in left for row in story.rows]
-        others = [row for row in range(len(self.cache.lengths)) if row not in kept]
-        self.cache.keep([*kept, *others[: wanted - len(kept)]])
+        self.cache.keep(filling(kept, batch))
         self.slots = list(left)
         for slot, story in enumerate(left):
             story.rows = list(range(slot * self.each, (slot + 1) * self.each))
@@ -281,7 +284,7 @@ class _Story:
         self.over: list[bool | None] = [None] * draws
         """Of each candidate: None while it is drawn, whether it ended by itself afterwards."""
         self.closing: list[list[int]] = [self.break_] * draws
-        share = (self.brief.length or USUAL * len(self.brief.beats)) / len(self.brief.beats)
+        share = words_of_paragraph(self.brief)
         room = self.teller.checkpoint.context - self.base[0] - 1
         self.most = min(max(LEAST, round(LONGEST * PIECES * share)), room)
         if telling.most is not None:
@@ -364,7 +367,7 @@ class _Story:
             ends = (
                 count
                 for count in range(len(tokens), 0, -1)
-                if _SENTENCE_END.search(self._said(tokens[:count]))
+                if SENTENCE_END.search(self._said(tokens[:count]))
             )
             tokens = tokens[: next(ends, len(tokens))]
         refused = self.guard.times[row] if self.guard else 0

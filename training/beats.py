@@ -12,7 +12,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from data.brief import MAX_BEATS, Brief
-from data.dataset import IGNORE, told_block
+from data.dataset import IGNORE, fits_beats, told_block
 from data.originals import Original
 from data.stories import PARAGRAPHS
 from inference.checkpoints import Checkpoint
@@ -31,7 +31,7 @@ def beats_of(base: Checkpoint, texts: Sequence[Original], seed: int) -> dict[str
     fitting = {
         text.sha256: text.text.split(PARAGRAPHS)
         for text in texts
-        if text.text.count(PARAGRAPHS) < MAX_BEATS and "\n" not in text.text.replace(PARAGRAPHS, "")
+        if text.text.count(PARAGRAPHS) < MAX_BEATS and fits_beats(text.text, text.text.split(PARAGRAPHS))
     }
     lines = iter(write_beats(base, [part for parts in fitting.values() for part in parts], seed))
     found = {key: [next(lines) for _ in parts] for key, parts in fitting.items()}

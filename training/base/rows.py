@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from data.brief import Brief
-from data.dataset import IGNORE, encode, special_ids
+from data.dataset import IGNORE, encode, labelled, special_ids
 from data.english import listed_gender
 from data.lists import words
 from data.slots import fill, find_names, find_slots
 from data.slots import rename as rename_brief
-from data.stories import PARAGRAPHS, Story, beat_line, beat_prompt, plan_header, plan_lines
+from data.stories import Story, beat_prompt, plan_header, plan_lines, told_pieces
 
 Row = tuple[list[int], list[int]]
 """Token ids, and the label of each: itself where it is learned, else `IGNORE`."""
@@ -136,34 +136,17 @@ def known_gender(name: str) -> str | None:
 
 def build_row(form: str, story: Story, brief: Brief, tokenizer: Any, rng: random.Random) -> Row:
     """One row of ``form``, the story told behind ``brief``; ``rng`` chooses the paragraph whose beat is asked for."""
-    opening, end = special_ids(tokenizer)
-    ids, labels = [opening], [IGNORE]
-
-    def put(text: str, learned: bool) -> None:
-        tokens = encode(text, tokenizer)
-        ids.extend(tokens)
-        labels.extend(tokens if learned else [IGNORE] * len(tokens))
-
     if form == "story":
-        put(brief.header(), False)
-        put(story.text, True)
+        pieces = [(brief.header(), False), (story.text, True)]
     elif form == "told":
-        put(plan_header(brief, story.beats), False)
-        put(story.text, True)
+        pieces = [(plan_header(brief, story.beats), False), (story.text, True)]
     elif form == "planned":
-        put(plan_header(brief), False)
-        put(plan_lines(story.beats), True)
-        last = len(story.beats) - 1
-        for at, (beat, paragraph) in enumerate(zip(story.beats, story.paragraphs, strict=True)):
-            put(beat_line(beat), False)
-            put(paragraph + (PARAGRAPHS if at < last else ""), True)
+        plan = [(plan_header(brief), False), (plan_lines(story.beats), True)]
+        pieces = [*plan, *told_pieces(story.beats, story.paragraphs)]
     else:
         at = rng.randrange(len(story.beats))
-        put(beat_prompt(story.paragraphs[at]), False)
-        put(story.beats[at], True)
-    ids.append(end)
-    labels.append(end)
-    return ids, labels
+        pieces = [(beat_prompt(story.paragraphs[at]), False), (story.beats[at], True)]
+    return labelled(pieces, tokenizer)
 
 
 def test_rows(story: Story, tokenizer: Any) -> dict[str, Row]:
@@ -174,15 +157,9 @@ def test_rows(story: Story, tokenizer: Any) -> dict[str, Row]:
     for name, front in fronts.items():
         before, text = [opening, *(encode(front, tokenizer) if front else [])], encode(story.text, tokenizer)
         found[name] = ([*before, *text, end], [IGNORE] * len(before) + [*text, IGNORE])
-    ids = [opening, *encode(plan_header(asked(story), story.beats), tokenizer)]
-    labels = [IGNORE] * len(ids)
-    last = len(story.beats) - 1
-    for at, (beat, paragraph) in enumerate(zip(story.beats, story.paragraphs, strict=True)):
-        told = encode(beat_line(beat), tokenizer)
-        text = encode(paragraph + (PARAGRAPHS if at < last else ""), tokenizer)
-        ids += told + text
-        labels += [IGNORE] * len(told) + text
-    found["beats"] = (ids, labels)
+    header = (plan_header(asked(story), story.beats), False)
+    ids, labels = labelled([header, *told_pieces(story.beats, story.paragraphs)], tokenizer)
+    found["beats"] = (ids[:-1], labels[:-1])  # the end is not of the text
     return found
 
 
