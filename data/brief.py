@@ -18,7 +18,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,8 @@ class Brief:
 
     At most 20 beats of at most 60 words. A mark of a list before a beat ("- ", "* ", "1. ") is left out.
     """
+    drawn: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    """The fields that nobody asked for, since `data.draw` drew them. A plot may put its own in their place. Not written anywhere."""
 
     if (
         TYPE_CHECKING
@@ -79,12 +81,13 @@ class Brief:
             keywords: Iterable[str] | str = (),
             length: int | None = None,
             beats: Iterable[str] | str = (),
+            drawn: frozenset[str] = frozenset(),
         ) -> None: ...
 
     def __post_init__(self) -> None:
         problems: list[str] = []
-        for field in ("name", "occupation", "place", "meets"):
-            object.__setattr__(self, field, _clean(field, getattr(self, field), problems))
+        for name in ("name", "occupation", "place", "meets"):
+            object.__setattr__(self, name, _clean(name, getattr(self, name), problems))
         object.__setattr__(self, "keywords", _clean_keywords(self.keywords, problems))
         length: object = self.length
         if length is not None and (isinstance(length, bool) or not isinstance(length, int)):
@@ -106,10 +109,10 @@ class Brief:
     def to_dict(self) -> dict[str, Any]:
         """The given fields in the header's order, keywords and beats as lists; `Brief.from_dict` is the inverse."""
         given: dict[str, Any] = {}
-        for field in FIELDS:
-            value = getattr(self, field)
+        for name in FIELDS:
+            value = getattr(self, name)
             if value is not None and value != ():
-                given[field] = list(value) if isinstance(value, tuple) else value
+                given[name] = list(value) if isinstance(value, tuple) else value
         return given
 
     @classmethod
@@ -135,11 +138,11 @@ class Brief:
         Beats stand below the line `beats:`, each in a line `- beat`.
         """
         lines: list[str] = []
-        for field, value in self.to_dict().items():
-            if field == "beats":
+        for name, value in self.to_dict().items():
+            if name == "beats":
                 lines += ["beats:", *(f"- {beat}" for beat in value)]
             else:
-                lines.append(f"{field}: {', '.join(value) if field == 'keywords' else value}")
+                lines.append(f"{name}: {', '.join(value) if name == 'keywords' else value}")
         return "\n".join([*lines, END, ""]) if lines else ""
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from data.brief import Brief
 from data.originals import Original
 from data.splits import Fold
-from data.stories import PARAGRAPHS, plan_header, plan_lines, told_pieces
+from data.stories import PARAGRAPHS, told_header, told_pieces
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -104,8 +104,8 @@ def told_block(text: str, tokenizer: Any, brief: Brief) -> Block:
 
     text: as many paragraphs as the brief has beats, between blank lines. brief: with beats. Brief and beats carry no loss.
     """
-    before = [(plan_header(brief), False), (plan_lines(brief.beats), False)]
-    ids, labels = labelled([*before, *told_pieces(brief.beats, text.split(PARAGRAPHS))], tokenizer)
+    pieces = [(told_header(brief), False), *told_pieces(brief.beats, text.split(PARAGRAPHS))]
+    ids, labels = labelled(pieces, tokenizer)
     return {"input_ids": ids, "labels": labels}
 
 

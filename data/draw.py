@@ -16,6 +16,7 @@ import random
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from data.brief import MAX_WORDS, Brief
@@ -131,7 +132,9 @@ class _Source:
             }
             if brief.beats:
                 fields = {}
-            yield Brief.from_dict({**fields, **brief.to_dict()})
+            own = brief.to_dict()
+            whole = Brief.from_dict({**fields, **own})
+            yield replace(whole, drawn=frozenset(whole.to_dict()) - frozenset(own))
 
     def _name(self, index: int, given: str, surname: str) -> str | None:
         """A protagonist's name in the form that the originals' have; None where too few have any."""

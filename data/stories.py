@@ -1,6 +1,6 @@
 """The stories that the base is taught on: each with a gold brief, and most with beats, one plain line for each paragraph.
 
-Also the text forms in which a model meets a plot. A plan stands in a header, below the brief's fields:
+Also the text forms in which a model meets a plot. A base writes a plan in a header, below the brief's fields:
 
     name: Nadia Benali
     beats:
@@ -8,7 +8,8 @@ Also the text forms in which a model meets a plot. A plan stands in a header, be
     - the owner asks her to listen to the old piano
     ---
 
-Behind it each paragraph follows its own beat, which is told once more in a line `> beat`. Reads and writes; trains nothing.
+A text is told behind the brief's fields alone, and each paragraph follows the line `> beat` of its own beat. So a model can't tell
+a beat before its turn. Reads and writes; trains nothing.
 """
 
 import json
@@ -30,13 +31,15 @@ _TEST = "test"
 
 @dataclass(frozen=True)
 class Story:
-    """A text of ``source`` behind its ``brief``. ``beats`` are as many as its paragraphs, or none. ``test``: never trained on."""
+    """A text of ``source`` behind its ``brief``. ``beats`` are as many as its paragraphs, or none. ``test``: never trained on.
+    ``finer``: beats of two or three sentences, as many, or none."""
 
     text: str
     brief: Brief
     beats: tuple[str, ...] = ()
     source: str = ""
     test: bool = False
+    finer: tuple[str, ...] = ()
 
     @property
     def paragraphs(self) -> list[str]:
@@ -44,9 +47,14 @@ class Story:
         return self.text.split(PARAGRAPHS)
 
 
+def told_header(brief: Brief) -> str:
+    """What a text that is told from beats stands behind: the brief's fields without its beats, or nothing."""
+    return replace(brief, beats=()).header()
+
+
 def plan_header(brief: Brief, beats: Sequence[str] | None = None) -> str:
     """Return the header of ``brief`` with ``beats`` for its own. None: the header up to where the first beat is written."""
-    fields = replace(brief, beats=()).header().removesuffix(f"{END}\n")
+    fields = told_header(brief).removesuffix(f"{END}\n")
     return f"{fields}beats:\n" + ("" if beats is None else plan_lines(beats))
 
 

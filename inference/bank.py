@@ -5,7 +5,7 @@ one of them has. Chooses and measures; `data.plot_fill` puts a brief into a plot
 """
 
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -19,50 +19,67 @@ import data
 from data.brief import Brief
 from data.model_cache import cache_folder, file_sha256, make
 from data.plot_fill import fill_plot
-from data.plots import Plot, fits, read_plots
+from data.plots import ANYBODY, PLOTS, STORIES, Plot, fits, read_plots
 from data.stories import read_stories
 from inference.novelty import words
 from inference.similarity import SHA256, embed
 
-STORIES = Path(data.__file__).parent / "stories" / "stories.jsonl.xz"
-"""The stories that the base was taught on, with their plots."""
+FOLDER = Path(data.__file__).parent / "stories"
+"""The stories that the base was taught on, and the plots."""
 
 CHOICE = 12
 """Plots that suit a brief best, one of which is drawn."""
+
+YIELDING = ("occupation", "meets")
+"""Fields that give way to a plot's own, where nobody asked for them."""
 
 LONGEST = 8
 """Words in a row that a text may have as a story of the bank has."""
 
 
 def plots() -> tuple[Plot, ...]:
-    """Return all plots of the bank, in the order of its stories."""
-    return read_plots(STORIES)
+    """Return all plots of the bank, in the order of their files."""
+    return read_plots(FOLDER)
 
 
 def find_plot(
-    brief: Brief, rng: random.Random, taken: Collection[int] = (), *, first_person: bool = False
+    brief: Brief,
+    rng: random.Random,
+    taken: Collection[int] = (),
+    *,
+    first_person: bool = False,
 ) -> tuple[int, Brief] | None:
     """Put a brief into a plot of the bank that suits it.
 
-    brief: what is asked for. rng: draws one of the plots that are nearest to the brief. taken: numbers of plots that are not to be
-    used. first_person: also plots that are told by "I". Returns the plot's number and the brief with beats and with what it left open;
+    brief: what is asked for. Where occupation and encounter were drawn (`Brief.drawn`), a plot may put its own in their place.
+    rng: draws one of the plots that are nearest to the brief. taken: numbers of plots that are not to be used.
+    first_person: also plots that are told by "I". Returns the plot's number and the brief with beats and with what it left open;
     None where no plot can be filled wholly.
     """
-    near = np.argsort(-(_index()["plots"] @ embed([_about(brief)])[0]), kind="stable")
+    near = np.argsort(-(_near() @ embed([_about(brief)])[0]), kind="stable")
+    loose = [field for field in YIELDING if field in brief.drawn]
     found: list[tuple[int, Brief]] = []
     seed = rng.random()
     for number in near.tolist():
         plot = plots()[number]
-        if number in taken or not fits(plot, brief, first_person):
-            continue
-        filled = fill_plot(plot, brief, random.Random(f"{seed}:{number}"))
-        if isinstance(filled, str):
+        asked = brief if number in taken else _yielded(plot, brief, loose, first_person)
+        if number in taken or asked is None:
             continue
         with suppress(ValueError):  # too many keywords make a line too long
-            found.append((number, replace(filled.brief, beats=filled.beats)))
+            filled = fill_plot(plot, asked, random.Random(f"{seed}:{number}"))
+            if isinstance(filled, Brief):
+                found.append((number, filled))
         if len(found) == CHOICE:
             break
     return rng.choice(found) if found else None
+
+
+def _yielded(plot: Plot, brief: Brief, loose: Sequence[str], first_person: bool) -> Brief | None:
+    """The brief without those of its loose fields that a plot does not fit; None where it does not fit the others."""
+    kept = [field for field in loose if fits(plot, Brief.from_dict({field: getattr(brief, field)}), True)]
+    own = {field: None for field in loose if field not in kept and getattr(plot.brief, field)}
+    asked = replace(brief, **own)
+    return asked if fits(plot, asked, first_person) else None
 
 
 def _about(brief: Brief) -> str:
@@ -74,7 +91,7 @@ def _about(brief: Brief) -> str:
 def bank_span(text: str) -> int:
     """Measure the longest run of words that ``text`` has as a story of the bank has them; 0 up to `LONGEST`."""
     runs = _runs(text)
-    known = _index()["runs"]
+    known = _known()
     places = np.minimum(np.searchsorted(known, runs), len(known) - 1)
     longest = current = 0
     for hit in known[places] == runs:
@@ -84,33 +101,41 @@ def bank_span(text: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _index() -> dict[str, np.ndarray]:
-    """What the bank is searched by: ``plots``, sentence embeddings (N, 384) of what each plot is about, and ``runs``, the sorted
-    fingerprints of all runs of one word more than may be copied. Kept in the user's cache, since it takes half a minute."""
-    key = f"{file_sha256(STORIES)[:8]}-{SHA256['model.safetensors'][:8]}-{LONGEST}"
-    try:
-        folder = make(cache_folder() / f"bank-{key}", _write, room=20_000_000, outdated="bank-*")
-        found: dict[str, np.ndarray] = load_file(folder / "index.safetensors")
-        return found
-    except (OSError, ValueError):  # a cache that can't be written, or a full disk, costs the time again
-        return _made()
+def _near() -> np.ndarray:
+    """Sentence embeddings (N, 384) of what each plot is about."""
+    files = [file_sha256(FOLDER / name)[:6] for name in (STORIES, PLOTS, ANYBODY)]
+    key = "-".join(("plots", *files, SHA256["model.safetensors"][:6]))
+    return _kept(key, lambda: embed([_about(plot.brief) if plot.brief else plot.title for plot in plots()]))
+
+
+@lru_cache(maxsize=1)
+def _known() -> np.ndarray:
+    """The sorted fingerprints of all runs of the bank's stories that are one word longer than may be copied."""
+    texts = (story.text for story in read_stories(FOLDER / STORIES))
+    key = f"runs-{file_sha256(FOLDER / STORIES)[:8]}-{LONGEST}"
+    return _kept(key, lambda: np.unique(np.concatenate([_runs(text) for text in texts])))
 
 
 def prepare() -> None:
-    """Make what the bank is searched by, where the cache does not have it yet."""
-    _index()
+    """Make what the bank is searched by, where the user's cache does not have it yet."""
+    _near()
+    _known()
 
 
-def _write(_: Path, folder: Path) -> None:
-    folder.mkdir()
-    save_file(_made(), folder / "index.safetensors")
+def _kept(key: str, made: Callable[[], np.ndarray]) -> np.ndarray:
+    """An array of the user's cache; it is made where the cache does not have it, since it takes seconds."""
 
+    def write(_: Path, folder: Path) -> None:
+        folder.mkdir()
+        save_file({"index": made()}, folder / "index.safetensors")
 
-def _made() -> dict[str, np.ndarray]:
-    return {
-        "plots": embed([_about(plot.brief) for plot in plots()]),
-        "runs": np.unique(np.concatenate([_runs(story.text) for story in read_stories(STORIES)])),
-    }
+    kind = key.partition("-")[0]
+    try:
+        folder = make(cache_folder() / f"bank-{key}", write, room=20_000_000, outdated=f"bank-{kind}-*")
+        found: np.ndarray = load_file(folder / "index.safetensors")["index"]
+        return found
+    except (OSError, ValueError):  # a cache that can't be written, or a full disk, costs the time again
+        return made()
 
 
 def _runs(text: str) -> np.ndarray:

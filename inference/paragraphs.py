@@ -77,7 +77,7 @@ def traits(brief: Brief, before: Sequence[str], drawn: Sequence[Paragraph]) -> l
     known = {word.text for word in words(f"{asked}\n{text}")}
     grams = _grams(text)
     there = content_words(f"{asked}\n{text}")
-    share = words_of_paragraph(brief)
+    share = words_of_paragraph(brief, at)
     alike = lines[:-1] @ lines[-1] if at else np.zeros(0)
     found = []
     for one, vector in zip(drawn, own, strict=True):

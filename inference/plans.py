@@ -43,7 +43,7 @@ MOST_TOKENS = 320
 BEAT_DRAWS = 4
 """Beats that the base writes for a paragraph, of which the one that keeps nearest to it is taken."""
 
-BEAT_TOKENS = 48
+BEAT_TOKENS = 90
 """Tokens of a beat."""
 
 

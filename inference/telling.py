@@ -17,7 +17,7 @@ import torch
 
 from data.brief import Brief
 from data.dataset import encode, special_ids
-from data.stories import PARAGRAPHS, beat_line, plan_header, plan_lines
+from data.stories import PARAGRAPHS, beat_line, told_header
 from inference.checkpoints import Checkpoint
 from inference.decoding import Decoding, few_threads
 from inference.guard import CopyGuard
@@ -121,16 +121,6 @@ def tell(
     return [found[number] for number in range(len(briefs))]
 
 
-def plan_prompt(tokenizer: Any, brief: Brief) -> list[int]:
-    """Token ids up to the first paragraph, put together from the pieces that training encodes one by one.
-
-    tokenizer: of the model. brief: with beats.
-    """
-    first, _ = special_ids(tokenizer)
-    pieces = (plan_header(brief), plan_lines(brief.beats))
-    return [first, *(token for piece in pieces for token in encode(piece, tokenizer))]
-
-
 def beginning(checkpoint: Checkpoint, brief: Brief, opening: str = "") -> tuple[list[int], list[int]]:
     """Return the token ids before the first drawn one, behind brief and beats and without them.
 
@@ -146,7 +136,8 @@ def beginning(checkpoint: Checkpoint, brief: Brief, opening: str = "") -> tuple[
             f"the opening has {len(told) + 1} paragraphs, and there are beats for {len(brief.beats)}; "
             "give a beat for each paragraph, those of the opening too"
         )
-    prompt, contrast = plan_prompt(tokenizer, brief), [special_ids(tokenizer)[0]]
+    first, _ = special_ids(tokenizer)
+    prompt, contrast = [first, *encode(told_header(brief), tokenizer)], [first]
     for beat, paragraph in zip(brief.beats, told, strict=False):
         text = encode(paragraph + PARAGRAPHS, tokenizer)
         prompt += [*encode(beat_line(beat), tokenizer), *text]
@@ -161,9 +152,13 @@ def beginning(checkpoint: Checkpoint, brief: Brief, opening: str = "") -> tuple[
     return prompt, [*contrast, *text]
 
 
-def words_of_paragraph(brief: Brief) -> float:
-    """How many words a paragraph has on average: its share of the length that a brief with beats asks for."""
-    return (brief.length or USUAL * len(brief.beats)) / len(brief.beats)
+def words_of_paragraph(brief: Brief, at: int) -> float:
+    """How many words a paragraph should have.
+
+    brief: with beats. at: which paragraph. Half of the length that is asked for is shared evenly, half as the beats have words.
+    """
+    said = [len(beat.split()) for beat in brief.beats]
+    return (brief.length or USUAL * len(said)) * (said[at] / sum(said) + 1 / len(said)) / 2
 
 
 @lru_cache(maxsize=2)
@@ -284,7 +279,7 @@ class _Story:
         self.over: list[bool | None] = [None] * draws
         """Of each candidate: None while it is drawn, whether it ended by itself afterwards."""
         self.closing: list[list[int]] = [self.break_] * draws
-        share = words_of_paragraph(self.brief)
+        share = words_of_paragraph(self.brief, at)
         room = self.teller.checkpoint.context - self.base[0] - 1
         self.most = min(max(LEAST, round(LONGEST * PIECES * share)), room)
         if telling.most is not None:

@@ -7,9 +7,10 @@ import pytest
 from data.brief import Brief
 from data.draw import draw_briefs
 from data.originals import load_originals
-from data.stories import read_stories
+from data.plots import STORIES
+from data.stories import Story, read_stories
 from inference import bank
-from inference.bank import LONGEST, STORIES, bank_span, find_plot, plots
+from inference.bank import FOLDER, LONGEST, bank_span, find_plot, plots
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_the_same_brief_and_seed_give_the_same_plot_and_a_taken_one_is_not_given
 
 
 def test_no_plot_is_of_a_story_for_testing() -> None:
-    tests = {story.beats for story in read_stories(STORIES) if story.test}
+    tests = {story.beats for story in read_stories(FOLDER / STORIES) if story.test}
     assert tests and not tests & {plot.beats for plot in plots()}
 
 
@@ -52,7 +53,7 @@ def test_a_brief_that_no_plot_fits_gets_none() -> None:
 
 
 def test_bank_span_counts_words_in_a_row_of_a_story() -> None:
-    story = next(iter(read_stories(STORIES))).text
+    story = next(iter(read_stories(FOLDER / STORIES))).text
     said = story.replace("\n\n", " ").split()
     assert bank_span(story) > 100
     assert bank_span(" ".join(said[10 : 10 + LONGEST])) == 0
@@ -68,9 +69,14 @@ def test_a_cache_that_can_not_be_written_costs_time_alone(monkeypatch: pytest.Mo
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    bank._index.cache_clear()
-    few = {"plots": bank.embed(["a"]), "runs": bank._runs("one two three four five six seven eight nine ten")}
     monkeypatch.setattr(bank, "make", refuse)
-    monkeypatch.setattr(bank, "_made", lambda: few)
-    assert bank_span("said one two three four five six seven eight nine") == 9
-    bank._index.cache_clear()
+    monkeypatch.setattr(
+        bank,
+        "read_stories",
+        lambda path: [Story("one two three four five six seven eight nine ten", Brief())],
+    )
+    bank._known.cache_clear()
+    try:
+        assert bank_span("said one two three four five six seven eight nine") == 9
+    finally:
+        bank._known.cache_clear()

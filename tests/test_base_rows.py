@@ -13,7 +13,7 @@ import pytest
 from data.brief import FIELDS, Brief
 from data.dataset import IGNORE
 from data.english import listed_gender
-from data.stories import Story, plan_header, read_stories
+from data.stories import Story, read_stories
 from tests.small import ROOT, bpe_tokenizer, byte_tokenizer, few_stories
 from training.base import rows
 from training.base.rows import (
@@ -29,7 +29,7 @@ from training.base.rows import (
 
 TOKENIZER = byte_tokenizer(bos="<bos>")
 STORY = Story("One.\n\nTwo two.\n\nThree.", Brief(name="Nadia"), ("first", "second", "third"), "flowing/ann")
-EVERY = {"story": 0.25, "planned": 0.25, "told": 0.25, "beat": 0.25}
+EVERY = {"story": 0.25, "plan": 0.25, "told": 0.25, "beat": 0.25}
 
 
 def pieces(row: Row, tokenizer: Any = TOKENIZER) -> list[tuple[str, bool]]:
@@ -64,11 +64,16 @@ def test_a_story_is_told_behind_its_brief() -> None:
     assert pieces(bare) == [("<bos>", False), ("One.\n\nTwo two.\n\nThree.<eos>", True)]
 
 
-def test_a_plan_is_learned_and_its_repeated_lines_are_not() -> None:
-    assert pieces(build_row("planned", STORY, STORY.brief, TOKENIZER, random.Random(0))) == [
+def test_a_plan_is_learned_behind_the_brief() -> None:
+    assert pieces(build_row("plan", STORY, STORY.brief, TOKENIZER, random.Random(0))) == [
         ("<bos>name: Nadia\nbeats:\n", False),
-        ("- first\n- second\n- third\n---\n", True),
-        ("> first\n", False),
+        ("- first\n- second\n- third\n---\n<eos>", True),
+    ]
+
+
+def test_each_paragraph_is_told_behind_its_beat_which_is_not_learned() -> None:
+    assert pieces(build_row("told", STORY, STORY.brief, TOKENIZER, random.Random(0))) == [
+        ("<bos>name: Nadia\n---\n> first\n", False),
         ("One.\n\n", True),
         ("> second\n", False),
         ("Two two.\n\n", True),
@@ -77,11 +82,21 @@ def test_a_plan_is_learned_and_its_repeated_lines_are_not() -> None:
     ]
 
 
-def test_given_beats_are_not_learned() -> None:
-    assert pieces(build_row("told", STORY, STORY.brief, TOKENIZER, random.Random(0))) == [
-        ("<bos>name: Nadia\nbeats:\n- first\n- second\n- third\n---\n", False),
-        ("One.\n\nTwo two.\n\nThree.<eos>", True),
-    ]
+def test_finer_beats_come_in_their_share_of_the_rows_that_are_told() -> None:
+    story = replace(STORY, finer=("First. It is so.", "Second.", "Third."))
+    stream = made([story], {"told": 1.0}, finer=0.7)
+    seen = sum("> First. It is so.\n" in front(stream.row(story, number)) for number in range(300))
+    assert abs(seen / 300 - 0.7) < 0.08
+    plans = made([story], {"plan": 1.0}, finer=1.0)
+    assert all("- first\n" in pieces(plans.row(story, number))[1][0] for number in range(20))
+
+
+def test_finer_beats_get_the_other_names_too() -> None:
+    story = few_stories()[0]
+    story = replace(story, finer=tuple(f"So it is: {beat}." for beat in story.beats))
+    other = with_other_names(story, random.Random(1))
+    assert other.beats != story.beats
+    assert other.finer == tuple(f"So it is: {beat}." for beat in other.beats)
 
 
 def test_the_beat_of_every_paragraph_is_asked_for() -> None:
@@ -116,7 +131,7 @@ def test_for_testing_the_text_alone_is_scored_and_all_of_it(kind: str) -> None:
         assert texts["brief"] == [(f"<bos>{header}", False), (story.text, True), ("<eos>", False)]
         beats = [text for text, learned in texts["beats"] if not learned]
         assert beats == [
-            f"<bos>{plan_header(asked(story), story.beats)}> {story.beats[0]}\n",
+            f"<bos>{header}> {story.beats[0]}\n",
             *(f"> {beat}\n" for beat in story.beats[1:]),
         ]
 
@@ -150,10 +165,10 @@ def test_each_pass_has_every_story_once_in_another_order() -> None:
 
 def test_forms_come_in_their_shares_and_without_beats_there_is_one() -> None:
     (story,) = few_stories()[:1]
-    forms = {"story": 0.3, "planned": 0.6, "told": 0.0, "beat": 0.1}
+    forms = {"story": 0.3, "plan": 0.1, "told": 0.6, "beat": 0.0}
     stream = made([story, replace(story, text="No beats.", beats=())], forms)
     seen = Counter(form_of(stream.row(stream.stories[0], number)) for number in range(900))
-    assert set(seen) == {"story", "planned", "beat"}
+    assert set(seen) == {"story", "plan", "told"}
     assert all(abs(seen[form] / 900 - share) < 0.05 for form, share in forms.items())
     assert {form_of(stream.row(stream.stories[1], number)) for number in range(50)} == {"story"}
     for form in FORMS:
@@ -165,8 +180,8 @@ def form_of(row: Row) -> str:
     if found.startswith("paragraph:\n"):
         return "beat"
     if found.endswith("beats:\n"):
-        return "planned"
-    return "told" if "beats:\n- " in found and len(learned) == 1 else "story"
+        return "plan"
+    return "told" if len(learned) > 1 else "story"
 
 
 def test_every_subset_of_the_fields_is_asked_for() -> None:

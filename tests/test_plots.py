@@ -1,299 +1,342 @@
 """Plots: what is read of the bank, which plot fits a brief, and that a filled plot is whole, grammatical and nobody else's."""
 
+import lzma
 import random
 import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from data import plots as plots_module
 from data.brief import Brief
-from data.english import is_ordinary
-from data.lists import words
+from data.draw import draw_briefs
+from data.english import given_names, indefinite, is_ordinary
 from data.originals import load_originals
-from data.plot_fill import Filled, fill_plot
-from data.plot_people import Mention, regender
-from data.plot_scene import Refused, article
-from data.plots import Person, Plot, fits, gender_of_met, gender_of_name, person, read_plots
+from data.plot_fill import fill_plot
+from data.plots import Plot, fits, read_plots, slotted, story_key, with_finer_beats, write_plots
 from data.stories import read_stories
 from tests.small import ROOT, SEEDS
 
-STORIES = ROOT / "data" / "stories" / "stories.jsonl.xz"
-GOOD_A = re.compile(r"\b(?:unique|university|uniform|union|usual|used|useful|one|European|euro)")
+FOLDER = ROOT / "data" / "stories"
+STORIES, PLOTS = FOLDER / plots_module.STORIES, FOLDER / plots_module.PLOTS
+SLOT = re.compile(r"[{\[][^}\]]*[}\]]")
+
+ANYBODYS = Plot(
+    (
+        "{name}, {a job}, comes to {place} in the rain. {he} puts {his} umbrella by the door.",
+        "[a met] takes it by mistake and goes. {name} runs after [him], but [met] is gone.",
+        "[met] comes back, and {name} shows [him] [his] own umbrella.",
+    ),
+    80,
+    where="café",
+)
 
 
 @pytest.fixture(scope="module")
 def plots() -> tuple[Plot, ...]:
-    return read_plots(STORIES)
-
-
-@pytest.fixture(scope="module")
-def by_name(plots: tuple[Plot, ...]) -> dict[str, Plot]:
-    return {str(plot.brief.name): plot for plot in plots}
-
-
-def fill(plot: Plot, **fields: object) -> Filled | str:
-    return fill_plot(plot, Brief.from_dict(fields), random.Random(0))
+    return read_plots(FOLDER)
 
 
 def filled(plot: Plot, **fields: object) -> tuple[str, ...]:
-    found = fill(plot, **fields)
-    assert isinstance(found, Filled), found
+    found = fill_plot(plot, Brief.from_dict(fields), random.Random(0))
+    assert isinstance(found, Brief), found
     return found.beats
+
+
+def reason(plot: Plot, **fields: object) -> str:
+    found = fill_plot(plot, Brief.from_dict(fields), random.Random(0))
+    assert isinstance(found, str), found
+    return found
 
 
 # What is read
 
 
-def test_every_story_with_beats_that_is_not_for_testing_is_a_plot(plots: tuple[Plot, ...]) -> None:
-    told = [story for story in read_stories(STORIES) if story.beats and not story.test]
-    assert [plot.beats for plot in plots] == [story.beats for story in told]
-    assert [plot.words for plot in plots] == [len(story.text.split()) for story in told]
-    assert read_plots(STORIES) is plots
+def test_the_bank_has_plots_of_its_stories_and_plots_of_anybody(plots: tuple[Plot, ...]) -> None:
+    told = [plot for plot in plots if plot.brief]
+    assert len(told) > 1200 and len(plots) - len(told) > 150
+    assert all(len(beat.split()) <= 60 for plot in plots for beat in plot.beats)
+    assert {plot.where for plot in plots} == {"any", "indoors", "outdoors", "café", "this"}
+    assert read_plots(FOLDER) is plots
 
 
-def test_genders_and_persons_are_known_of_nearly_all(plots: tuple[Plot, ...]) -> None:
-    third = [plot for plot in plots if not plot.first_person]
-    assert 80 <= len(plots) - len(third) <= 120
-    assert all("I" in re.findall(r"\w+", " ".join(plot.beats)) for plot in plots if plot.first_person)
-    for gender in ("hero_gender", "met_gender"):
-        assert sum(getattr(plot, gender) is not None for plot in third) >= 0.98 * len(third)
+def test_no_plot_is_of_a_story_for_testing(plots: tuple[Plot, ...]) -> None:
+    tests = {story.brief for story in read_stories(STORIES) if story.test}
+    assert not tests & {plot.brief for plot in plots}
 
 
-@pytest.mark.parametrize(
-    ("hero", "genders"),
-    [
-        ("Hany Girgis", ("m", "m")),
-        ("Mikkel Nørgaard", ("m", "f")),
-        ("Rozenn Kervella", ("f", "m")),  # no list has Rozenn
-        ("Guadalupe Arizmendi", ("f", "m")),
-        ("Lhakpa Dolma", ("f", "f")),
-        ("Amal Berrada", ("f", "m")),
-        ("Rim Chaabane", ("f", "m")),
-        ("Gabriel Tessier", ("m", "m")),
-        ("Ifeoma Balogun", ("f", "m")),
-        ("Spyros Galanis", ("m", "f")),
-    ],
-)
-def test_genders_are_those_of_the_stories(
-    by_name: dict[str, Plot], hero: str, genders: tuple[str, str]
-) -> None:
-    assert (by_name[hero].hero_gender, by_name[hero].met_gender) == genders
+def test_finer_beats_are_one_for_each_paragraph_and_in_other_words() -> None:
+    stories = with_finer_beats(list(read_stories(STORIES)), PLOTS)
+    finer = [story for story in stories if story.finer]
+    assert len(finer) > 1300
+    assert all(len(story.finer) == len(story.paragraphs) for story in finer)
+    copied = 0
+    for story in finer:
+        own = set(re.findall(r"\w+", story.brief.header().casefold()))
+        text, beats = (re.findall(r"\w+", part.casefold()) for part in (story.text, " ".join(story.finer)))
+        there = set(zip(*(text[at:] for at in range(9)), strict=False))
+        runs = zip(*(beats[at:] for at in range(9)), strict=False)
+        copied += any(run in there and sum(word not in own for word in run) > 7 for run in runs)
+    assert copied <= 2
 
 
-def test_plots_know_the_words_of_their_trade(by_name: dict[str, Plot]) -> None:
-    work = {word for word, _ in by_name["Mikkel Nørgaard"].work}
-    assert "photograph" in work
-    assert "fog" not in work
-    assert dict(by_name["Mikkel Nørgaard"].work)["photograph"] >= {"photo"}
+def test_the_plots_are_described_as_they_are(plots: tuple[Plot, ...]) -> None:
+    said = (FOLDER / "SOURCES.md").read_text("utf-8")
+    finer = [story for story in with_finer_beats(list(read_stories(STORIES)), PLOTS) if story.finer]
+    assert f"finer beats of {len(finer):,} stories" in said
+    assert f"{sum(not story.test for story in finer):,} are of the flowing and warm stories for training" in said
+    assert f"{sum(not plot.brief for plot in plots)} plots for anybody" in said
 
 
-@pytest.mark.parametrize(
-    ("meets", "parts"),
-    [
-        ("an old fisherman", Person("", "an old fisherman", ("old",), "fisherman", "")),
-        (
-            "Idris, a young boatman",
-            Person("Idris", "a young boatman", ("young",), "boatman", ""),
-        ),
-        ("a woman in a red coat", Person("", "a woman in a red coat", (), "woman", "in a red coat")),
-        (
-            "an elderly chess player",
-            Person("", "an elderly chess player", ("elderly",), "chess player", ""),
-        ),
-        ("Agathe", Person("Agathe")),
-        ("her neighbour, an old widower", None),
-        ("Mireille, his grown daughter", None),
-        ("a boy with his father", None),
-    ],
-)
-def test_encounters_are_taken_apart(meets: str, parts: Person | None) -> None:
-    assert person(meets) == parts
-
-
-@pytest.mark.parametrize(
-    ("meets", "gender"),
-    [
-        ("a young woman", "f"),
-        ("Tom, a baker", "m"),
-        ("an old man", "m"),
-        ("a waiter", None),
-        ("a musician", None),
-        ("a nervous bride", "f"),
-        ("an old fisherman", "m"),
-        ("Madame Lenoir", "f"),
-    ],
-)
-def test_the_gender_of_an_encounter_is_its_nouns_or_names(meets: str, gender: str | None) -> None:
-    assert gender_of_met(meets) == gender
-
-
-def test_a_name_that_no_list_has_is_of_no_gender() -> None:
-    assert [gender_of_name(name) for name in ("Ada Moreau", "Otto Weber", "Zzyx", "Robin Hart")] == [
-        "f",
-        "m",
-        None,
-        None,
+def test_a_plot_says_its_story_by_the_texts_hash(tmp_path: Path) -> None:
+    story = next(story for story in read_stories(STORIES) if story.beats)
+    file = tmp_path / "plots.jsonl.xz"
+    write_plots(
+        file, [{"story": story_key(story.text), "beats": list(story.beats)}, {"story": "x", "beats": ["a"]}]
+    )
+    assert [one.finer for one in with_finer_beats([story, replace(story, text="x")], file)] == [
+        story.beats,
+        (),
     ]
+    write_plots(file, [{"story": story_key(story.text), "beats": ["one alone"]}])
+    assert with_finer_beats([story], file) == [story]
 
 
-# Which fits
-
-
-def test_a_plot_fits_people_and_length(by_name: dict[str, Plot]) -> None:
-    women = by_name["Lhakpa Dolma"]
-    assert fits(women, Brief())
-    assert fits(women, Brief(name="Ada Moreau", meets="an old woman", length=women.words))
-    assert fits(women, Brief(name="Zzyx", meets="a waiter"))
-    assert not fits(women, Brief(name="Otto Weber"))
-    assert not fits(women, Brief(meets="an old man"))
-    assert fits(women, Brief(length=round(women.words / 1.2)))
-    assert not fits(women, Brief(length=2 * women.words))
-
-
-def test_a_plot_of_a_woman_and_a_man_fits_any_two(by_name: dict[str, Plot]) -> None:
-    for name in ("Ada Moreau", "Otto Weber"):
-        for meets in ("a young woman", "a young man"):
-            assert fits(by_name["Rim Chaabane"], Brief(name=name, meets=meets))
-
-
-def test_plots_told_by_i_are_for_those_who_ask(plots: tuple[Plot, ...]) -> None:
-    told = [plot for plot in plots if plot.first_person]
-    assert not any(fits(plot, Brief()) for plot in told)
-    assert all(fits(plot, Brief(), first_person=True) for plot in told)
-
-
-# Fills that were read
-
-
-def test_all_of_a_brief_is_put_in(by_name: dict[str, Plot]) -> None:
-    brief = Brief("Otto Weber", "sketch artist", "a quaint café in Paris", "Iva, an elderly bartender")
-    found = fill_plot(by_name["Rim Chaabane"], brief, random.Random(0))
-    assert isinstance(found, Filled)
-    assert found.beats == (
-        "Otto, a tired sketch artist without an umbrella, hurries from the rain into a quaint café in Paris",
-        "Otto sits by the window of the café with hot chocolate",
-        "on the bench sits Iva, an elderly bartender with a black umbrella, watching the glass",
-        "Iva proposes a race: each chooses a raindrop, and the first one down wins",
-        "Otto bets his almond biscuit, Iva bets hers, and his raindrop wins",
-        "Iva gives Otto her biscuit, and Otto breaks it and gives half back",
-        "Iva holds her umbrella over Otto to the metro, and they wave goodbye",
-        "Otto goes down the steps, his tiredness gone like a raindrop",
-    )
-    assert (found.brief.name, found.brief.meets) == ("Otto Weber", "Iva, an elderly bartender")
-    assert set(found.brief.keywords) <= set(by_name["Rim Chaabane"].brief.keywords)
-
-
-def test_somebody_named_becomes_somebody_without_a_name(by_name: dict[str, Plot]) -> None:
-    beats = filled(by_name["Rim Chaabane"], meets="an old man", occupation="architect")
-    assert beats[0].startswith("Rim, a tired architect without an umbrella, hurries")
-    assert beats[2] == "on the bench sits an old man with a black umbrella watching the glass"
-    assert beats[3].startswith("the old man proposes a race")
-
-
-def test_somebody_without_a_name_becomes_somebody_named(by_name: dict[str, Plot]) -> None:
-    beats = filled(by_name["Amal Berrada"], meets="Tom, a painter")
-    assert beats[1] == "in the corner Tom, a painter, rubs his hands before a closed black piano"
-    assert beats[3] == "Tom answers that his hands are too cold this evening"
-    named = filled(by_name["Mikkel Nørgaard"], meets="Iva, a lady with a red coat")
-    assert named[1] == "Out of the fog comes Iva, a lady with a red coat, and she stops beside him."
-    alone = filled(by_name["Amal Berrada"], meets="Tom")
-    assert alone[1] == "in the corner a man named Tom rubs his hands before a closed black piano"
-
-
-def test_two_women_are_told_apart(by_name: dict[str, Plot]) -> None:
-    beats = filled(by_name["Amal Berrada"], name="Ada Moreau", meets="a young woman")
-    assert beats[2] == (
-        "the young woman draws back her fingers, and Ada says shyly that she would love to hear her"
-    )
-    assert beats[6] == (
-        "the young woman bows to her alone, and Ada gives her the red gloves and says good night"
-    )
-
-
-def test_a_painter_who_meets_a_painter_is_not_the_other(by_name: dict[str, Plot]) -> None:
-    beats = filled(by_name["Rim Chaabane"], occupation="painter", meets="a painter")
-    assert "the other painter proposes a race: each chooses a raindrop, and the first one down wins" in beats
-
-
-def test_a_place_is_whole_at_first_and_short_later(by_name: dict[str, Plot]) -> None:
-    plot = by_name["Mikkel Nørgaard"]
-    assert filled(plot, place="the Pont Marie")[0] == (
-        "Mikkel, a photographer, waits on the Pont Marie for the fog to lift."
-    )
-    beats = filled(plot, place="a footbridge by the Signe")
-    assert beats[0] == "Mikkel, a photographer, waits on a footbridge by the Signe for the fog to lift."
-    assert "before the footbridge itself" in beats[4]
-    assert "on the footbridge" in beats[7]
-
-
-def test_a_town_moves_the_place_and_keeps_its_kind(by_name: dict[str, Plot]) -> None:
-    beats = filled(by_name["Hélène Vasseur"], place="Lyon")
-    assert beats[0] == "Hélène, a photographer, enters a small café in Lyon at first light"
-    beats = filled(by_name["Hélène Vasseur"], place="by the Seine")
-    assert beats[0] == "Hélène, a photographer, enters a small café by the Seine at first light"
-
-
-def test_keywords_are_put_in_once(by_name: dict[str, Plot]) -> None:
-    beats = filled(by_name["Tarek Sabry"], keywords="orange, umbrella, rain, forgiveness")
-    assert beats[1].endswith("asks to share his table; outside there is rain; there is an umbrella.")
-    assert beats[4].endswith("and Tarek listens; they talk about forgiveness.")
-    assert " ".join(beats).count("orange") == 2
-    plural = filled(by_name["Tarek Sabry"], keywords="keys")
-    assert plural[1].endswith("; there are keys.")
-
-
-def test_a_met_person_with_the_protagonists_name_gets_another(by_name: dict[str, Plot]) -> None:
-    found = fill(by_name["Hany Girgis"], name="Idris Okoro")
-    assert isinstance(found, Filled)
-    other = str(found.brief.meets).partition(",")[0]
-    assert other != "Idris" and gender_of_name(other) == "m"
-    assert f"and {other}, a young boatman, is folding a white sail." in found.beats[1]
-    assert found == fill(by_name["Hany Girgis"], name="Idris Okoro")
-
-
-def test_a_single_name_is_used_throughout(by_name: dict[str, Plot]) -> None:
-    beats = filled(by_name["Kirsty Ogilvie"], name="Ida", occupation="accountant")
-    assert beats[0] == "Ida, an accountant, comes to the bookstalls to find the picture book she loved"
-
-
-def test_a_plot_told_by_i_stays_so(by_name: dict[str, Plot]) -> None:
-    beats = filled(by_name["Luka Jorjadze"], name="Ada Moreau", occupation="street photographer")
-    assert beats[0].startswith("I, a street photographer, come to the Luxembourg Garden")
-
-
-# Refusals
+def test_a_file_that_is_gone_or_damaged_says_how_to_get_it_back(tmp_path: Path) -> None:
+    story = next(read_stories(STORIES))
+    with pytest.raises(ValueError, match=r"no plots at .*git checkout"):
+        with_finer_beats([story], tmp_path / "none.xz")
+    for content in (
+        b"x",
+        lzma.compress(b"[]\n"),
+        lzma.compress(b'{"beats": "x"}\n'),
+        lzma.compress(b'{"beats": ["x"]}\n'),
+    ):
+        file = tmp_path / f"{len(content)}.xz"
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"is damaged .*git checkout"):
+            with_finer_beats([story], file)
 
 
 @pytest.mark.parametrize(
-    ("hero", "fields", "reason"),
+    ("beat", "brief", "told"),
     [
-        ("Mikkel Nørgaard", {"occupation": "poet"}, "'photograph' goes with a photographer"),
-        ("Josiane Bélisle", {"occupation": "poet"}, "goes with a cloakroom attendant"),
-        ("Camille Roussel", {"meets": "an old man"}, "grandfather"),
-        ("Roger Tchouta", {"meets": "an old man"}, "a relative, or no single person"),
-        ("Rim Chaabane", {"meets": "her sister"}, "a relative, or no single person"),
-        ("Amal Berrada", {"meets": "a small boy"}, "a child is met"),
-        ("Mikkel Nørgaard", {"meets": "a man in a grey hat"}, "'coat' goes with a woman in a red coat"),
-        ("Rim Chaabane", {"place": "a bridge by the Signe"}, "a café is not like a bridge"),
-        ("Mikkel Nørgaard", {"place": "Lyon"}, "a certain one"),
-        ("Rim Chaabane", {"place": "a qwertz in Leeds"}, "qwertz"),
+        (
+            "Ana, a nurse, enters a café in Lyon. Ana Duval sits.",
+            Brief(name="Ana Duval", occupation="nurse", place="a café in Lyon"),
+            "{name}, {a job}, enters {place}. {full} sits.",
+        ),
+        (
+            "An old baker waves. The baker and the old baker's dog go to the café.",
+            Brief(meets="an old baker", place="a café in Lyon"),
+            "[a met] waves. [met] and [met]'s dog go to the {spot}.",
+        ),
+        (
+            "Farid, a young cook, sits. Farid Haddad nods, and the cook goes.",
+            Brief(meets="Farid Haddad, a young cook"),
+            "[a met] sits. [met] nods, and [met] goes.",
+        ),
+        ("Mr. Roy sits with Joy.", Brief(name="Mr. Roy", meets="Joy"), "{name} sits with [a met]."),
     ],
 )
-def test_a_plot_that_cannot_be_filled_says_why(
-    by_name: dict[str, Plot], hero: str, fields: dict[str, object], reason: str
-) -> None:
-    found = fill(by_name[hero], **fields)
-    assert isinstance(found, str)
-    assert reason in found
+def test_people_and_place_become_slots(beat: str, brief: Brief, told: str) -> None:
+    assert slotted([beat], brief) == (told,)
 
 
-# What holds of all
+# Which plot fits
+
+
+def test_a_plot_fits_people_place_and_length() -> None:
+    plot = replace(ANYBODYS, hero="f", met="m", age="old")
+    assert fits(plot, Brief()) and fits(
+        plot, Brief(name="Ada Moreau", meets="an old man", place="a café", length=90)
+    )
+    assert not fits(plot, Brief(name="Otto Weber"))
+    assert not fits(plot, Brief(meets="an old woman")) and not fits(plot, Brief(meets="a young man"))
+    assert not fits(plot, Brief(meets="a boy")) and not fits(plot, Brief(meets="her uncle and her aunt"))
+    assert not fits(plot, Brief(length=200)) and not fits(plot, Brief(length=50))
+    assert fits(plot, Brief(name="Zzyx", meets="a baker"))
+    assert fits(plot, Brief(place="a bistro in Rome")) and not fits(plot, Brief(place="a bench by a lake"))
+    assert not fits(replace(plot, first_person=True), Brief()) and fits(
+        replace(plot, first_person=True), Brief(), True
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "places"),
+    [
+        ("any", "a café, a library, a bench by the river, Lyon"),
+        ("café", "a café, Lyon"),
+        ("indoors", "a café, a library, Lyon"),
+        ("outdoors", "a bench by the river, Lyon"),
+        ("this", "a bench by the river, Lyon"),
+    ],
+)
+def test_a_plot_knows_where_it_can_happen(where: str, places: str) -> None:
+    plot = replace(ANYBODYS, where=where, brief=Brief(place="a bench in a park" if where == "this" else None))
+    every = ("a café", "a library", "a bench by the river", "Lyon")
+    assert ", ".join(place for place in every if fits(plot, Brief(place=place))) == places
+
+
+def test_what_depends_on_work_or_surroundings_goes_with_them_alone() -> None:
+    plot = replace(
+        ANYBODYS,
+        any_work=False,
+        any_met=False,
+        brief=Brief(occupation="street photographer", meets="an old sailor", place="a harbour café"),
+        scenery=frozenset(("ships",)),
+    )
+    assert fits(plot, Brief(occupation="photographer")) and not fits(plot, Brief(occupation="baker"))
+    assert fits(plot, Brief(meets="Tom, a sailor")) and not fits(plot, Brief(meets="Tom, a baker"))
+    assert fits(plot, Brief(place="a harbour café")) and fits(plot, Brief(place="a café by the sea"))
+    assert not fits(plot, Brief(place="a café in Lyon"))
+
+
+# What is filled
+
+
+def test_all_of_a_brief_is_put_in() -> None:
+    brief = Brief(
+        "Ada Moreau", "engraver", "a café in Lyon", "an old man", ("red scarf", "snow", "courage"), 80
+    )
+    made = fill_plot(ANYBODYS, brief, random.Random(0))
+    assert isinstance(made, Brief) and replace(made, beats=()) == brief
+    assert made.beats == (
+        "Ada, an engraver, comes to a café in Lyon in the rain. She puts her umbrella by the door.",
+        "An old man takes it by mistake and goes. Ada runs after him, but the old man is gone. Outside there is snow. There is a red "
+        "scarf. They talk about courage.",
+        "The old man comes back, and Ada shows him his own umbrella.",
+    )
+
+
+def test_somebody_named_is_introduced_and_called_by_the_name() -> None:
+    beats = filled(
+        ANYBODYS, name="Otto", occupation="poet", place="a bench in a park", meets="Mrs. Lee, a tired nurse"
+    )
+    assert (
+        beats[0] == "Otto, a poet, comes to a bench in a park in the rain. He puts his umbrella by the door."
+    )
+    assert beats[1].startswith(
+        "Mrs. Lee, a tired nurse, takes it by mistake and goes. Otto runs after her, but Mrs. Lee is gone."
+    )
+    assert beats[2] == "Mrs. Lee comes back, and Otto shows her her own umbrella."
+
+
+def test_without_an_occupation_none_is_said() -> None:
+    beats = filled(ANYBODYS, name="Ada", place="a café", meets="a man")
+    assert beats[0] == "Ada comes to a café in the rain. She puts her umbrella by the door."
+
+
+def test_a_painter_who_meets_a_painter_is_not_the_other() -> None:
+    beats = filled(ANYBODYS, name="Ada", occupation="painter", place="a café", meets="a painter")
+    assert "but the other painter is gone" in beats[1]
+
+
+@pytest.mark.parametrize(
+    ("own", "said", "place", "told"),
+    [
+        (
+            "a café in Lyon",
+            "sits in {place}. The {spot} is full",
+            "a bistro in Rome",
+            "sits in a bistro in Rome. The bistro is full",
+        ),
+        (
+            "a bench in a park",
+            "sits on {place}. The {spot} is wet",
+            "a garden in Rome",
+            "sits in a garden in Rome. The garden is wet",
+        ),
+        ("a garden in Lyon", "goes into {place}", "a bridge in Rome", "goes onto a bridge in Rome"),
+        (
+            "a café in Lyon",
+            "sits in {place}. The {spot} is full",
+            "by the Seine",
+            "sits in a café by the Seine. The café is full",
+        ),
+        ("a café in Lyon", "enters {place}", "Rome", "enters a café in Rome"),
+        ("a café in Lyon", "enters {place}", "a bar in Rome", "enters a bar in Rome"),
+        (None, "comes to {place}", "Rome", "comes to Rome"),
+        (None, "waits at {place}", "Rome", "waits in Rome"),
+        (None, "waits at {place}", "a bridge in Rome", "waits on a bridge in Rome"),
+        (None, "waits at {place}", "a zzyx in Rome", "waits at a zzyx in Rome"),
+    ],
+)
+def test_a_place_stands_behind_its_preposition(own: str | None, said: str, place: str, told: str) -> None:
+    line = f"{{name}}, {{a job}}, {said}."
+    if own:
+        plot = Plot(
+            (
+                line.replace("{name}", "Eva")
+                .replace("{a job}", "a poet")
+                .replace("{place}", own)
+                .replace("{spot}", own.split()[1]),
+            ),
+            50,
+            Brief(name="Eva", occupation="poet", place=own),
+        )
+    else:
+        plot = Plot((line,), 50)
+    assert filled(plot, name="Ada", occupation="nurse", place=place) == (f"Ada, a nurse, {told}.",)
+
+
+def test_hers_stands_alone() -> None:
+    plot = Plot(
+        (
+            "{name}, {a job}, comes to {place}. The hat is {his}. [a met] says that [his] is better than {his} hat.",
+        ),
+        50,
+    )
+    assert filled(plot, name="Ada", occupation="nurse", meets="a woman", place="a café") == (
+        "Ada, a nurse, comes to a café. The hat is hers. A woman says that hers is better than her hat.",
+    )
+
+
+def test_what_can_not_be_filled_says_why() -> None:
+    early = replace(ANYBODYS, lines=("{name} is {a job}.", *ANYBODYS.lines))
+    assert "needs an occupation" in reason(early, name="Ada", place="a café")
+    assert "needs a place" in reason(ANYBODYS, name="Ada", occupation="poet")
+    assert "relative" in reason(
+        ANYBODYS, name="Ada", occupation="poet", place="a café", meets="her uncle and her aunt"
+    )
+    left = replace(ANYBODYS, lines=(*ANYBODYS.lines, "They speak of Marguerite."))
+    assert "'Marguerite' is a name" in reason(left, name="Ada", occupation="poet", place="a café")
+    own = replace(ANYBODYS, brief=Brief(meets="Ada, a nurse"))
+    assert "protagonist's name" in reason(own, name="Ada Moreau", occupation="poet", place="a café")
+    silent = replace(ANYBODYS, lines=("{name}, {a job}, sits here.",))
+    assert "do not say the place" in reason(silent, name="Ada", place="a café", occupation="poet")
+    doubled = Plot(
+        ("Ada, a poet, is in a café. Tom, the other poet, writes.",),
+        50,
+        Brief(name="Ada", occupation="poet", place="a café"),
+    )
+    assert "own occupation is left" in reason(doubled, name="Eva", occupation="nurse")
+    certain = Plot(
+        ("Ada sits in the station café.",), 50, Brief(name="Ada", place="the station café", occupation="poet")
+    )
+    assert "a certain one" in reason(certain, name="Ada", place="Rome")
+    early = replace(ANYBODYS, lines=("It is summer.", *ANYBODYS.lines))
+    assert "another time" in reason(early, name="Ada", occupation="poet", place="a café", keywords="winter")
+
+
+def test_what_nobody_says_is_drawn() -> None:
+    made = [
+        fill_plot(ANYBODYS, Brief(occupation="poet", place="a café"), random.Random(seed))
+        for seed in range(20)
+    ]
+    whole = [brief for brief in made if isinstance(brief, Brief)]
+    assert len(whole) == 20 and len({brief.name for brief in whole}) > 15
+    assert {brief.meets for brief in whole} == {"a man", "a woman"}
+
 
 BRIEFS = [
     Brief("Tomoko Brandt", "poet", "a quaint café in Montmartre", "an old man", length=380),
-    Brief("Otto Weber", "freelance photographer", "a small café", "Iva, an elderly bartender"),
-    Brief("Ada Moreau", "sculptor", "a restaurant near Oaxaca", "Tom, a young painter", length=360),
-    Brief("Brodeur", None, "a garden in Lyon", "a woman with a basket", ("red scarf", "snow", "courage")),
-    Brief("Zzyx", "journalist", "Ghent", "Agathe"),
+    Brief("Otto Weber", place="a small café", meets="Iva, an elderly bartender"),
+    Brief("Ada Moreau", "sculptor", "a restaurant near Oaxaca", length=360),
+    Brief("Brodeur", None, "a garden in Lyon", keywords=("red scarf", "snow", "courage")),
+    Brief("Zzyx", "journalist", "Ghent"),
     Brief("Lars", meets="an old widow", keywords="lamp, apples"),
 ]
 
@@ -301,85 +344,47 @@ BRIEFS = [
 @pytest.mark.parametrize("brief", BRIEFS, ids=[str(brief.name) for brief in BRIEFS])
 def test_what_is_filled_is_whole(plots: tuple[Plot, ...], brief: Brief) -> None:
     found = 0
-    for plot in plots[::2]:
-        if found == 15 or not fits(plot, brief):
-            continue
-        made = fill_plot(plot, brief, random.Random(0))
-        if isinstance(made, str):
-            assert made and "\n" not in made
-            continue
-        found += 1
-        assert made == fill_plot(plot, brief, random.Random(0))
-        check(plot, brief, made)
-    assert found >= 3
+    for plot in plots:
+        if fits(plot, brief):
+            made = fill_plot(plot, brief, random.Random(0))
+            assert made == fill_plot(plot, brief, random.Random(0))
+            if isinstance(made, Brief):
+                found += 1
+                check(plot, brief, made)
+    assert found >= 20
 
 
-def check(plot: Plot, brief: Brief, made: Filled) -> None:
+def check(plot: Plot, brief: Brief, made: Brief) -> None:
     """Check one filled plot by all rules that need no understanding."""
     told = "\n".join(made.beats)
-    assert len(made.beats) == len(plot.beats)
+    assert len(made.beats) == len(plot.beats) and not SLOT.search(told), told
     for field, value in brief.to_dict().items():
-        assert made.brief.to_dict()[field] == value
-    assert made.brief.name and made.brief.occupation and made.brief.place and made.brief.meets
-    said = " ".join(str(value) for value in made.brief.to_dict().values())
-    asked = {word.casefold() for word in re.findall(r"\w+", said)}
-    for field in ("name", "meets"):
-        for word in re.findall(r"\w+", str(getattr(plot.brief, field))):
-            if word[0].isupper() and word.casefold() not in asked:
-                assert word not in re.findall(r"\w+", told)
-    for word in re.findall(r"(?<=[\w,;] )[A-ZÀ-Ý][\w\-]*", told):
-        low = word.casefold()
-        known = low in asked or low in words("cities") | words("towns") or set(low.split("-")) <= asked
-        assert known or is_ordinary(low), word
-    assert not re.search(r"\b(?:a|an|the) (?:a|an|the)\b|,,| ,| \.|  |;;|\ba [aeio]", told), told
-    for hit in re.finditer(r"\b(an?) (\w+)", told):
-        assert hit[1] == article(hit[2]) or GOOD_A.match(hit[2]), hit[0]
+        assert made.to_dict()[field] == value
+    assert made.name and made.place and made.meets
+    said = " ".join(str(value) for value in made.to_dict().values() if value != list(made.beats))
+    asked = {word.casefold() for word in re.findall(r"[^\W\d_]+", said)}
+    for word in re.findall(r"(?<=[\w,;] )[A-ZÀ-Ý][^\W\d_]*", told):
+        assert word.casefold() in asked | given_names() or is_ordinary(word.casefold()) or word == "I", word
+    assert not re.search(r"\b(?:a|an|the) (?:a|an|the)\b|,,| ,| \.|  |;;", told), told
+    for field in ("occupation", "place"):
+        wanted = getattr(brief, field)
+        if wanted and wanted[0].islower():
+            assert wanted.casefold() in told.casefold()
+    if brief.occupation:
+        assert indefinite(brief.occupation).casefold() in told.casefold()
     for word in brief.keywords:
         assert word.split()[-1].casefold() in told.casefold()
-    if brief.place and brief.place.startswith("a"):
-        assert told.count(brief.place) == 1
-    if brief.occupation:
-        assert brief.occupation in told.replace(brief.occupation.capitalize(), brief.occupation)
 
 
-def test_every_brief_of_the_seeds_finds_plots(plots: tuple[Plot, ...]) -> None:
-    from data.draw import draw_briefs
-
-    for brief in draw_briefs([original.text for original in load_originals(SEEDS)], 2, 1):
-        found = sum(
-            isinstance(fill_plot(plot, brief, random.Random(0)), Filled)
-            for plot in plots
-            if fits(plot, brief)
+def test_every_brief_of_the_seeds_finds_many_plots_where_its_drawn_fields_may_yield(
+    plots: tuple[Plot, ...],
+) -> None:
+    for brief in draw_briefs([original.text for original in load_originals(SEEDS)], 4, 1):
+        assert {"occupation", "meets"} <= brief.drawn
+        asked = replace(brief, occupation=None, meets=None)
+        found = Counter(
+            isinstance(fill_plot(p, asked, random.Random(0)), Brief)
+            for p in plots
+            if p.brief and fits(p, asked)
         )
-        assert found >= 5
-
-
-# Pronouns
-
-
-@pytest.mark.parametrize(
-    ("beat", "ours", "told"),
-    [
-        ("Ada sits down and thanks him", [("Ada", "hero")], "Ada sits down and thanks him"),
-        ("she asks whether he is cold", [], "Otto asks whether Tom is cold"),
-        ("Tom lifts his hat, and she smiles", [("Tom", "met")], "Tom lifts his hat, and Otto smiles"),
-        ("Ada says that she waits for him", [("Ada", "hero")], "Ada says that he waits for him"),
-        ("he gives her his hat", [], "Tom gives Otto his hat"),
-        ("Ada notices Tom moving his lips", [("Ada", "hero"), ("Tom", "met")], None),
-    ],
-)
-def test_two_men_are_told_apart(beat: str, ours: list[tuple[str, str]], told: str | None) -> None:
-    mentions = [Mention(beat.index(name), beat.index(name) + len(name), who) for name, who in ours]
-    edits = regender(beat, mentions, ("f", "m"), ("m", "m"), ("Otto", "Tom"))
-    for edit in reversed(edits):
-        beat = beat[: edit.start] + edit.new + beat[edit.end :]
-    assert beat == (told or beat)
-
-
-def test_a_pronoun_that_may_be_either_is_refused() -> None:
-    beat = "Ada tells Tom that she is cold"
-    mentions = [Mention(0, 3, "hero"), Mention(10, 13, "met")]
-    with pytest.raises(Refused, match="whom a pronoun means"):
-        regender(beat, mentions, ("f", "m"), ("m", "m"), ("Otto", "Tom"))
-    with pytest.raises(Refused, match="has or gets"):
-        regender("he gives her hope", [], ("f", "m"), ("m", "f"), ("Otto", "Iva"))
+        assert found[True] > 100

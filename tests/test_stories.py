@@ -20,6 +20,7 @@ from data.stories import (
     read_stories,
     read_story_folder,
     stories_for_testing,
+    told_header,
     write_stories,
 )
 from tests.small import ROOT, SEEDS, few_stories, write_part
@@ -224,6 +225,8 @@ def test_a_plan_stands_in_the_header_below_the_fields() -> None:
     assert plan_header(Brief(beats=BEATS)) == "beats:\n"  # a brief's own beats give way
     assert plan_header(replace(NADIA, beats=BEATS)) == plan_header(NADIA)
     assert plan_header(replace(NADIA, beats=BEATS), BEATS[:1]) == plan_header(NADIA, BEATS[:1])
+    assert told_header(replace(NADIA, beats=BEATS)) == "name: Nadia Benali\nkeywords: rain, key\n---\n"
+    assert told_header(Brief(beats=BEATS)) == ""
     assert beat_line("she sits down") == "> she sits down\n"
     assert beat_prompt("It rained.") == "paragraph:\nIt rained.\nbeat:\n"
 

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from data.brief import Brief
-from data.stories import plan_header
+from data.stories import told_header
 from inference import telling
 from inference.checkpoints import Checkpoint
 from inference.decoding import Decoding
@@ -97,7 +97,7 @@ def test_each_beat_has_a_paragraph_behind_its_line(monkeypatch: pytest.MonkeyPat
         assert len(told.paragraphs) == len(brief.beats) and told.ended
         assert re.fullmatch(r"[ab ]+(\n\n[ab ]+)*", told.text)
         row = checkpoint.tokenizer.decode(seen[-1].said[0][1:])
-        before = plan_header(brief, brief.beats) + "".join(
+        before = told_header(brief) + "".join(
             f"> {beat}\n{part}\n\n" for beat, part in zip(brief.beats, told.paragraphs[:-1], strict=False)
         )
         assert re.sub(r" *(?=\n\n)", "", row).startswith(f"{before}> {brief.beats[-1]}\n")

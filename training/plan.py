@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 REPLAYED = Path(__file__).parents[1] / "data" / "stories" / "stories.jsonl.xz"
 """Stories that a tuning may see besides, so that the model keeps what it can do with a brief and with beats."""
 
-REPLAYED_FORMS = {"story": 0.5, "planned": 0.5}
+REPLAYED_FORMS = {"story": 0.5, "told": 0.5}
 """How often a story is replayed behind its brief alone, and with its beats (`training.base.rows`)."""
 
 GOLDFISH_CONTEXT = 13

@@ -24,6 +24,7 @@ from data.adapted import merge, quiet_peft
 from data.bases import Base, resolve
 from data.dataset import IGNORE, encode
 from data.memory import TOKENS_AS_WEIGHTS, check_memory
+from data.plots import with_finer_beats
 from data.stories import read_stories, spread_over, stories_for_testing
 from inference.checkpoints import best_device, best_dtype, load_weights
 from training import processes
@@ -103,6 +104,8 @@ class _Training(ExitStack):
             check_memory(base, 2 * processes.count() + tokens / TOKENS_AS_WEIGHTS, advice)
         self.tokenizer = base.tokenizer()
         stories = list(read_stories(Path(config.stories)))
+        if config.plots is not None:
+            stories = with_finer_beats(stories, Path(config.plots))
         tests = stories_for_testing(stories, config.test_source)
         if config.test_source is not None and not tests:
             raise ValueError(
@@ -112,6 +115,8 @@ class _Training(ExitStack):
         self.tests = spread_over(tests, config.measured)
         self.stamp = {key: value for key, value in config.to_dict().items() if key not in FREE}
         self.stamp |= {"base_sha256": base.sha256(), "stories_sha256": atomic.sha256(Path(config.stories))}
+        if config.plots is not None:
+            self.stamp["plots_sha256"] = atomic.sha256(Path(config.plots))
         taught = [story for story in stories if not story.test]
         if not taught:
             raise ValueError(
@@ -129,6 +134,7 @@ class _Training(ExitStack):
             sources=config.sources,
             bare=config.bare,
             renamed=config.renamed,
+            finer=config.finer,
             context=config.context,
             seed=config.seed,
         )

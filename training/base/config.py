@@ -47,7 +47,7 @@ class BaseConfig:
     clip: float = 1.0
     """Largest norm of the gradient of a step."""
     forms: dict[str, float] = field(
-        default_factory=lambda: {"story": 0.3, "planned": 0.55, "told": 0.05, "beat": 0.1}
+        default_factory=lambda: {"story": 0.3, "plan": 0.1, "told": 0.5, "beat": 0.1}
     )
     """Share of the rows of each form; `training.base.rows` explains them."""
     sources: dict[str, float] = field(default_factory=dict)
@@ -56,6 +56,10 @@ class BaseConfig:
     """Share of the rows of a source that have no brief; "" is for the sources that are not named; 0 where it is left out."""
     renamed: float = 0.7
     """Share of the rows whose people get other names."""
+    plots: str | None = None
+    """File with finer beats of the stories (`data.plots`). null: there are none."""
+    finer: float = 0.6
+    """Share of the rows told, and of those for a beat, that have a story's finer beats."""
     save_minutes: float = 5.0
     """Minutes between two checkpoints."""
     measure_minutes: float = 30.0
@@ -92,7 +96,7 @@ def _shares(value: Mapping[str, float]) -> bool:
 
 
 _RULES: list[Rule] = [
-    *((key, "from 0 to 1", lambda v: 0 <= v <= 1) for key in ("warmup", "hold", "final", "renamed")),
+    *((key, "from 0 to 1", lambda v: 0 <= v <= 1) for key in ("warmup", "hold", "final", "renamed", "finer")),
     *((key, "at least 1", lambda v: v >= 1) for key in ("rank", "tokens_per_step", "measured")),
     ("candidates", "at least 0", lambda v: v >= 0),
     ("name", NAME, is_name),

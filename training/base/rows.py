@@ -1,13 +1,14 @@
 """The rows that teach a base to tell stories: which form of which story comes when, and which of its tokens are learned.
 
-Five things are to be learned: a story from a brief, a plan from a brief, a story from a plan, the next paragraph from its beat,
-and the beat of a paragraph. Four forms of row teach them (`FORMS`). Everything follows from the random seed, the pass and the
+Four things are to be learned: a story from a brief, a plan from a brief, each next paragraph from its beat, and the beat of a
+paragraph. Four forms of row teach them (`FORMS`). Everything follows from the random seed, the pass and the
 story, so that an interrupted training goes on with the very rows that it would have had. Knows no model.
 """
 
 import math
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,14 +19,14 @@ from data.english import listed_gender
 from data.lists import words
 from data.slots import fill, find_names, find_slots
 from data.slots import rename as rename_brief
-from data.stories import Story, beat_prompt, plan_header, plan_lines, told_pieces
+from data.stories import Story, beat_prompt, plan_header, plan_lines, told_header, told_pieces
 
 Row = tuple[list[int], list[int]]
 """Token ids, and the label of each: itself where it is learned, else `IGNORE`."""
 
-FORMS = ("story", "planned", "told", "beat")
-"""story: brief, then the text. planned: brief, then a plan, then each paragraph behind its beat. told: brief and plan, then the text
-alone. beat: a paragraph, then its beat."""
+FORMS = ("story", "plan", "told", "beat")
+"""story: brief, then the text. plan: brief, then its beats. told: brief, then each paragraph behind its beat. beat: a paragraph, then
+its beat."""
 
 ROUNDED = 10
 """Lengths are asked for in steps of so many words, as people do."""
@@ -37,7 +38,8 @@ class Rows:
     stories: what is taught. tokenizer: of the base. forms: how much of each of `FORMS`; stories without beats are always "story".
     sources: how often a pass has the stories of a source ("flowing", the part before "/"): 0.25 is every fourth, 2 is all of them
     twice. Once where it is not named. bare: share of the rows of a source without any field of the brief; "" is for all others.
-    renamed: share of the rows whose people get other names. context: tokens of a row at most; a longer one is left out.
+    renamed: share of the rows whose people get other names. finer: share of the rows told, and of those for a beat, that have the
+    story's finer beats, where it has some. context: tokens of a row at most; a longer one is left out.
     seed: of everything that is drawn.
     """
 
@@ -50,12 +52,13 @@ class Rows:
         sources: Mapping[str, float] | None = None,
         bare: Mapping[str, float] | None = None,
         renamed: float = 0.7,
+        finer: float = 0.0,
         context: int = 1280,
         seed: int = 0,
     ) -> None:
         self.stories, self.tokenizer, self.forms, self.sources = stories, tokenizer, forms, sources or {}
         self.bare = bare or {}
-        self.renamed, self.context, self.seed = renamed, context, seed
+        self.renamed, self.finer, self.context, self.seed = renamed, finer, context, seed
         self.turns = [
             (story, turn) for story in stories for turn in range(max(1, math.ceil(self._often(story))))
         ]
@@ -81,6 +84,8 @@ class Rows:
         form = rng.choices(forms, [self.forms[form] for form in forms])[0] if story.beats else "story"
         if rng.random() < self.renamed:
             story = with_other_names(story, rng)
+        if form in ("told", "beat") and story.finer and rng.random() < self.finer:
+            story = replace(story, beats=story.finer)
         brief = Brief()
         if rng.random() >= self.bare.get(_source(story), self.bare.get("", 0.0)):
             brief = some_fields(asked(story), rng)
@@ -124,8 +129,11 @@ def with_other_names(story: Story, rng: random.Random) -> Story:
     taken = set(re.findall(r"[^\W\d_]+", story.text))  # a new name is no word of the text
     text, mapping = fill(story.text, slots, rng, taken)
     names = re.compile(r"(?<!\w)(" + "|".join(map(re.escape, mapping)) + r")(?!\w)")
-    beats = tuple(names.sub(lambda hit: mapping[hit[1]], beat) for beat in story.beats)
-    return replace(story, text=text, brief=rename_brief(story.brief, mapping), beats=beats)
+    beats, finer = (
+        tuple(names.sub(lambda hit: mapping[hit[1]], beat) for beat in plan)
+        for plan in (story.beats, story.finer)
+    )
+    return replace(story, text=text, brief=rename_brief(story.brief, mapping), beats=beats, finer=finer)
 
 
 def known_gender(name: str) -> str | None:
@@ -138,11 +146,10 @@ def build_row(form: str, story: Story, brief: Brief, tokenizer: Any, rng: random
     """One row of ``form``, the story told behind ``brief``; ``rng`` chooses the paragraph whose beat is asked for."""
     if form == "story":
         pieces = [(brief.header(), False), (story.text, True)]
+    elif form == "plan":
+        pieces = [(plan_header(brief), False), (plan_lines(story.beats), True)]
     elif form == "told":
-        pieces = [(plan_header(brief, story.beats), False), (story.text, True)]
-    elif form == "planned":
-        plan = [(plan_header(brief), False), (plan_lines(story.beats), True)]
-        pieces = [*plan, *told_pieces(story.beats, story.paragraphs)]
+        pieces = [(told_header(brief), False), *told_pieces(story.beats, story.paragraphs)]
     else:
         at = rng.randrange(len(story.beats))
         pieces = [(beat_prompt(story.paragraphs[at]), False), (story.beats[at], True)]
@@ -150,27 +157,30 @@ def build_row(form: str, story: Story, brief: Brief, tokenizer: Any, rng: random
 
 
 def test_rows(story: Story, tokenizer: Any) -> dict[str, Row]:
-    """``story`` bare, behind its brief, and behind brief and beats, by that name. Of each the text alone has labels."""
+    """``story`` bare, behind its brief, and told from its beats and its finer beats, by that name. The text alone has labels."""
     opening, end = special_ids(tokenizer)
     fronts = {"bare": "", "brief": asked(story).header()}
     found: dict[str, Row] = {}
     for name, front in fronts.items():
         before, text = [opening, *(encode(front, tokenizer) if front else [])], encode(story.text, tokenizer)
         found[name] = ([*before, *text, end], [IGNORE] * len(before) + [*text, IGNORE])
-    header = (plan_header(asked(story), story.beats), False)
-    ids, labels = labelled([header, *told_pieces(story.beats, story.paragraphs)], tokenizer)
-    found["beats"] = (ids[:-1], labels[:-1])  # the end is not of the text
+    for name, beats in (("beats", story.beats), ("finer", story.finer)):
+        if beats:
+            header = (told_header(asked(story)), False)
+            ids, labels = labelled([header, *told_pieces(beats, story.paragraphs)], tokenizer)
+            found[name] = (ids[:-1], labels[:-1])  # the end is not of the text
     return found
 
 
 def bits_per_byte(stories: Sequence[Story], tokenizer: Any, cost: Callable[[Row], float]) -> dict[str, float]:
-    """Bits per byte of ``stories`` bare, behind their brief, and behind brief and beats (`test_rows`).
+    """Bits per byte of ``stories`` bare, behind their brief, and told from their beats (`test_rows`).
 
     cost: the nats of all labels of a row. Headers and lines of beats cost nothing.
     """
-    nats: dict[str, float] = {}
+    nats: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     for story in stories:
         for name, row in test_rows(story, tokenizer).items():
-            nats[name] = nats.get(name, 0.0) + cost(row)
-    size = sum(len(story.text.encode("utf-8")) for story in stories)
-    return {name: total / math.log(2) / size for name, total in nats.items()}
+            nats[name] += cost(row)
+            sizes[name] += len(story.text.encode("utf-8"))
+    return {name: total / math.log(2) / sizes[name] for name, total in nats.items()}

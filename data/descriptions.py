@@ -1,0 +1,169 @@
+"""Takes the phrases of a brief apart: names in their forms, people by look and noun, places by kind and preposition.
+
+Rules and word lists, in English. Knows no text.
+
+    person("Idris, a young boatman in a cap") -> Person("Idris", "a young boatman in a cap", ("young",), "boatman", "in a cap")
+    place_noun("a small café in Lyon") -> "café"
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from data.english import is_adjective, listed_gender
+from data.lists import groups, words
+
+__all__ = [
+    "PREPOSITIONS",
+    "Person",
+    "gender_of_met",
+    "gender_of_name",
+    "has_walls",
+    "kind_of_place",
+    "name_forms",
+    "person",
+    "place_noun",
+    "preposition",
+]
+
+PREPOSITIONS = frozenset(
+    "in on at of with from by near under above below behind beside to into without who before after between among over outside "
+    "inside along across off opposite beneath beyond against facing for where that which through around named called".split()
+)
+"""Words that open what stands behind a noun: "a man *with* a hat"."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A description of somebody, taken apart: "Idris, a young boatman in a cap"."""
+
+    name: str = ""
+    """ "Idris", with a title where there is one."""
+    told: str = ""
+    """ "a young boatman in a cap"."""
+    looks: tuple[str, ...] = ()
+    """ ("young",)."""
+    noun: str = ""
+    """ "boatman"; "chess player"."""
+    tail: str = ""
+    """ "in a cap"."""
+
+    @property
+    def head(self) -> str:
+        """The last word of the noun."""
+        return self.noun.split()[-1] if self.noun else ""
+
+    @property
+    def age(self) -> str:
+        """ "old", "young" or "child", where looks or noun say it, else ""."""
+        for age, members in groups("ages").items():
+            if self.head in members or not set(members).isdisjoint(self.looks):
+                return age
+        return ""
+
+
+@cache
+def person(meets: str) -> Person | None:
+    """Take a brief's `meets` apart. None: it is a relative, several people, or a description without "a"."""
+    name, _, told = meets.partition(", ") if meets[:1].isupper() else ("", "", meets)
+    if name and not told:
+        return Person(name)
+    said = told.split()
+    if not said or said[0] not in ("a", "an") or "," in told:
+        return None
+    end = next((at for at, word in enumerate(said) if word in PREPOSITIONS), len(said))
+    looks: list[str] = []
+    rest = said[1:end]
+    while len(rest) > 1 and (is_adjective(rest[0]) or rest[0] in words("looks")):
+        looks.append(rest.pop(0))
+    tail = said[end:]
+    if not rest or "and" in rest or not {"his", "her", "who", "that"}.isdisjoint(tail):
+        return None
+    return Person(name, told, tuple(looks), " ".join(rest), " ".join(tail))
+
+
+@cache
+def name_forms(name: str) -> tuple[str, str, str]:
+    """A name whole, its given name and its surname: each the whole where there is one word, or a title."""
+    first, _, last = name.partition(" ")
+    if not last or first.casefold().strip(".") in words("honorifics"):
+        return name, name, name
+    return name, first, last
+
+
+@cache
+def gender_of_name(name: str) -> str | None:
+    """Say "f" or "m" by a title or a listed given name, else None."""
+    first, *rest = (part.casefold().strip(".") for part in name.split())
+    if rest and (titled := _gender_of_word(first)):
+        return titled
+    if first in words("given_either"):
+        return None
+    listed = [listed_gender(first), *(listed_gender(part) for part in first.split("-") if "-" in first)]
+    return next(filter(None, listed), None)
+
+
+@cache
+def gender_of_met(meets: str) -> str | None:
+    """Say "f" or "m" for a brief's `meets`: by the noun, else by the name; None where neither says it."""
+    name, _, told = meets.partition(", ") if meets[:1].isupper() else ("", "", meets)
+    said = told.split()
+    end = next((at for at, word in enumerate(said) if at and word in PREPOSITIONS), len(said))
+    noun = said[end - 1] if end else ""
+    by_noun = _gender_of_word(noun)
+    if by_noun is None and noun.endswith(("woman", "girl", "maid", "lady", "tress")):
+        by_noun = "f"
+    if by_noun is None and noun.endswith(("man", "boy")) and noun != "human":
+        by_noun = "m"
+    return by_noun or (gender_of_name(name) if name else None)
+
+
+def _gender_of_word(low: str) -> str | None:
+    return next((gender for gender in "fm" if low in words("person_gender", gender)), None)
+
+
+@cache
+def place_noun(place: str) -> str:
+    """The noun of a place in lower case: "a café terrace in Lyon" -> "terrace", "Café de Flore" -> "café"; "" without a place."""
+    core = _core(place)
+    if not core:
+        return ""
+    kinds = words("place_kinds")
+    first, last = core[0].casefold(), core[-1].casefold()
+    return first if core[0][0].isupper() and first in kinds else last
+
+
+@cache
+def kind_of_place(place: str) -> str:
+    """The group of `lists/place_kinds.txt` that a place is of, or ""; a café's terrace serves as the café does."""
+    core = [word.casefold() for word in _core(place)]
+    noun = place_noun(place)
+    if len(core) > 1 and noun in ("terrace", "house", "room", "garden", "shop"):
+        noun = core[-2] if core[-2] in words("place_kinds", "eat") else noun
+    return next((kind for kind, nouns in groups("place_kinds").items() if noun in nouns), "")
+
+
+@cache
+def has_walls(place: str) -> bool:
+    """Whether a place is a room or a house."""
+    noun = place_noun(place)
+    return noun != "terrace" and bool({noun, kind_of_place(place)} & words("place_prepositions", "walls"))
+
+
+@cache
+def preposition(noun: str) -> str | None:
+    """The preposition with which one is there: "on" for "bridge"; None for a noun that no list has."""
+    found = groups("place_prepositions")
+    for word in ("on", "by", "at"):
+        if noun in found[word]:
+            return word
+    listed = {phrase.split()[-1] for phrase in words("places")} | words("place_kinds")
+    return "in" if noun in listed or noun in words("place_prepositions", "walls") else None
+
+
+def _core(place: str) -> list[str]:
+    """The words of a place up to its noun: "a café terrace on the quay" -> ["café", "terrace"]."""
+    said = [word.strip(",") for word in place.split() if word.casefold() not in ("a", "an", "the")]
+    end = next((at for at, word in enumerate(said) if at and word in PREPOSITIONS), len(said))
+    return said[:end]
