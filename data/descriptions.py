@@ -21,6 +21,7 @@ __all__ = [
     "gender_of_name",
     "has_walls",
     "kind_of_place",
+    "likely_gender",
     "name_forms",
     "person",
     "place_noun",
@@ -32,6 +33,12 @@ PREPOSITIONS = frozenset(
     "inside along across off opposite beneath beyond against facing for where that which through around named called".split()
 )
 """Words that open what stands behind a noun: "a man *with* a hat"."""
+
+
+ENOUGH = 4
+"""Listed names with an ending that say whose it is."""
+NEARLY_ALL = 0.7
+"""Share of them that are of one sex."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,22 @@ def gender_of_met(meets: str) -> str | None:
     if by_noun is None and noun.endswith(("man", "boy")) and noun != "human":
         by_noun = "m"
     return by_noun or (gender_of_name(name) if name else None)
+
+
+@cache
+def likely_gender(name: str) -> str | None:
+    """Say "f" or "m" for a name: as `gender_of_name`, else as nearly all listed names with the same ending; None where they differ."""
+    if (known := gender_of_name(name)) or name.split()[0].casefold() in words("given_either"):
+        return known
+    first = name.split()[0].casefold()
+    for length in range(min(4, len(first)), 0, -1):
+        women, men = (
+            sum(one.endswith(first[-length:]) for one in words(f"given_{gender}")) for gender in "fm"
+        )
+        if women + men >= ENOUGH:
+            share = women / (women + men)
+            return "f" if share > NEARLY_ALL else "m" if share < 1 - NEARLY_ALL else None
+    return None
 
 
 def _gender_of_word(low: str) -> str | None:

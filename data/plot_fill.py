@@ -20,6 +20,7 @@ from data.descriptions import (
     gender_of_met,
     gender_of_name,
     has_walls,
+    likely_gender,
     name_forms,
     person,
     place_noun,
@@ -39,6 +40,7 @@ _PATH = {"in": "into", "on": "onto", "at": "to", "by": "to"}
 """The preposition of going there, by that of being there."""
 _AT, _TO = frozenset(("at", "in", "on", "by", "inside")), frozenset(("to", "into", "onto"))
 _AGES = frozenset(("old", "young", "elderly"))
+_WEARING = ("with", "in", "from")
 _ABSTRACT = ("ness", "ship", "ity", "tion", "ment", "ance", "ence", "dom", "hood", "ism", "ure")
 
 
@@ -62,7 +64,7 @@ def _filled(plot: Plot, brief: Brief, rng: random.Random) -> Brief:
     gold = plot.brief
     if not brief.place and not gold.place:
         raise _Refused("the plot needs a place, and the brief has none")
-    hero = (gender_of_name(brief.name) if brief.name else None) or plot.hero or rng.choice("fm")
+    hero = (likely_gender(brief.name) if brief.name else None) or plot.hero or rng.choice("fm")
     name = brief.name or gold.name or _new_name(hero, brief, rng)
     met_gender = (gender_of_met(brief.meets) if brief.meets else None) or plot.met or rng.choice("fm")
     meets = brief.meets or gold.meets or _somebody(met_gender, plot.age)
@@ -102,7 +104,8 @@ def _filled(plot: Plot, brief: Brief, rng: random.Random) -> Brief:
     )
     _check_names(lines, whole)
     if brief.keywords:
-        lines = _put_keywords(lines, brief.keywords, place, "we" if plot.first_person else "they")
+        owner = ("I have", "me") if plot.first_person else (f"{first} has", _PRONOUNS[hero]["him"])
+        lines = _put_keywords(lines, brief.keywords, place, *owner)
     return replace(whole, beats=lines)
 
 
@@ -195,8 +198,13 @@ def _put_met(beats: str, met: Person, occupation: str) -> str:
         introduced, closing = met.name, ""
     else:
         introduced, closing = (f"{met.name}, {met.told}", ",") if met.name else (met.told, "")
-    beats = re.sub(
-        r"\[a met\](?=(.?))", lambda hit: introduced + ("" if hit[1] in ",.;:'’\n" else closing), beats
+    # "Ana, a nurse, sits", but "Ana, a nurse with a hat, sits".
+    behind = re.compile(rf"\[a met\](,? (?:{'|'.join(_WEARING)})\b|[,.;:'’\n]|$)?", re.MULTILINE)
+    beats = behind.sub(
+        lambda hit: (
+            introduced + (closing if hit[1] is None else (hit[1].removeprefix(",") if hit[1][1:] else hit[1]))
+        ),
+        beats,
     )
     looks = [look for look in met.looks if look in _AGES]
     clash = bool(occupation) and met.head == occupation.split()[-1]
@@ -235,50 +243,57 @@ def _check_names(lines: Sequence[str], brief: Brief) -> None:
 # Keywords
 
 
-def _put_keywords(lines: tuple[str, ...], keywords: Sequence[str], place: str, they: str) -> tuple[str, ...]:
-    """Add sentences with the keywords that the beats lack: what can be there, and what can be talked of."""
-    there: list[str] = []
-    sentences: list[str] = []
+def _put_keywords(
+    lines: tuple[str, ...], keywords: Sequence[str], place: str, has: str, him: str
+) -> tuple[str, ...]:
+    """Add sentences with the keywords that the beats lack: weather and time, what somebody has, what is talked of.
+
+    has, him: the protagonist, as in "Ada has a letter with her".
+    """
+    scene: list[str] = []
+    owned: list[str] = []
     topics: list[str] = []
-    kinds = {word: words("keyword_kinds", word) for word in ("mass", "weather", "times", "topics")}
+    kinds = {word: words("keyword_kinds", word) for word in ("mass", "weather", "times", "topics", "large")}
     for keyword in keywords:
         if _has(keyword, lines):
             continue
         low, head = keyword.casefold(), keyword.casefold().split()[-1]
         several = head.endswith("s") and singular(head) != head
+        thing = bool({head, singular(head)} & words("things")) and head not in kinds["topics"]
+        named = keyword if several or head in kinds["mass"] else indefinite(keyword)
         if head in kinds["times"]:
             if any(word in kinds["times"] for line in lines for word in _words(line)):
                 raise _Refused(f"the beats have another time than {keyword!r}")
-            sentences.append(f"It is {keyword}.")
-        elif head in kinds["weather"] and has_walls(place):
-            sentences.append(f"Outside there is {keyword}.")
+            scene.append(f"It is {keyword}.")
+        elif head in kinds["weather"]:
+            scene.append(f"There is {keyword}{' outside' if has_walls(place) else ''}.")
         elif head in ("sun", "moon"):
-            sentences.append(f"The {head} shines.")
-        elif head in kinds["mass"]:
-            there.append(keyword)
+            scene.append(f"The {head} shines.")
+        elif {head, singular(head)} & kinds["large"]:
+            scene.append(f"There {'are' if several else 'is'} {named} nearby.")
         elif low.startswith(("a ", "an ", "the ", "his ", "her ")):
             topics.append(keyword)
-        elif {head, singular(head)} & words("things") and head not in kinds["topics"]:
-            there.append(keyword if several else indefinite(keyword))
+        elif thing or head in kinds["mass"]:
+            owned.append(named)
         elif several or head in kinds["topics"] or head.endswith(_ABSTRACT) or keyword[0].isupper():
             topics.append(keyword)
         else:
-            topics.append(
-                f"the {keyword}" if head in grammar("uncounted") | {"sky", "world"} else indefinite(keyword)
-            )
+            uncounted = head in grammar("uncounted") | {"sky", "world"}
+            topics.append(f"the {keyword}" if uncounted else indefinite(keyword))
+    if owned:
+        scene.append(f"{has} {_listed(owned)} with {him}.")
     found = list(lines)
-    if there:
-        there.sort(key=lambda thing: not thing.startswith(("a ", "an ")))
-        one = there[0].startswith(("a ", "an ")) or there[0].casefold().split()[-1] in kinds["mass"]
-        sentences.append(f"There {'is' if one else 'are'} {_listed(there)}.")
-    if sentences:
-        found[min(1, len(found) - 1)] += " " + " ".join(sentences)
+    if scene:
+        found[0] = " ".join((_stopped(found[0]), *scene))
     if topics:
-        found[len(found) // 2] += f" {they.capitalize()} talk about {_listed(topics)}."
-    return tuple(
-        line if line.endswith((".", "!", "?")) or line == old else f"{line}."
-        for line, old in zip(found, lines, strict=True)
-    )
+        they = "We" if has.startswith("I ") else "They"
+        at = len(found) // 2
+        found[at] = f"{_stopped(found[at])} {they} talk about {_listed(topics)}."
+    return tuple(found)
+
+
+def _stopped(line: str) -> str:
+    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 def _has(phrase: str, lines: Sequence[str]) -> bool:

@@ -25,9 +25,9 @@ from data.descriptions import (
     PREPOSITIONS,
     Person,
     gender_of_met,
-    gender_of_name,
     has_walls,
     kind_of_place,
+    likely_gender,
     name_forms,
     person,
     place_noun,
@@ -59,6 +59,23 @@ LENGTH_TOLERANCE = 0.25
 
 WORDS_OF_A_WORD = 1.5
 """Words that a story has for each word of its finer beats, where no story says it."""
+
+MOVING = frozenset(("train", "boat"))
+"""Kinds of place that only a plot of their own goes with."""
+SPOTS = (
+    "eat",
+    "square",
+    "station",
+    "water",
+    "bridge",
+    "garden",
+    "market",
+    "boat",
+    "train",
+    "museum",
+    "steps",
+)
+"""Kinds of place that one does not find wherever one is."""
 
 _I = re.compile(r"\b(?:I|I'm|my|me)\b")
 _SAID = r"(?:[^\W\d_][\w'’\-]*)"
@@ -94,8 +111,17 @@ class Plot:
     """Where it can happen: "any", "indoors", "outdoors", "café" (where food or drink is served), "this" (its own kind of place)."""
     first_person: bool = False
     """Whether it is told by "I"."""
-    scenery: frozenset[str] = frozenset()
-    """Its words that go with surroundings of one kind (`lists/scenery.txt`)."""
+
+    @cached_property
+    def elsewhere(self) -> str:
+        """Its lines without what they say of their own place."""
+        told = " ".join(self.lines)
+        return told.replace(self.brief.place, "") if self.brief.place else told
+
+    @cached_property
+    def lowered(self) -> frozenset[str]:
+        """The words of `elsewhere`, in lower case."""
+        return frozenset(_said(self.elsewhere))
 
     @cached_property
     def beats(self) -> tuple[str, ...]:
@@ -168,7 +194,7 @@ def fits(plot: Plot, brief: Brief, first_person: bool = False) -> bool:
         return False
     if brief.length and abs(plot.words - brief.length) > LENGTH_TOLERANCE * brief.length:
         return False
-    hero = gender_of_name(brief.name) if brief.name else None
+    hero = likely_gender(brief.name) if brief.name else None
     if hero and plot.hero and hero != plot.hero and not plot.first_person:
         return False
     return (
@@ -191,19 +217,24 @@ def _fits_met(plot: Plot, meets: str) -> bool:
         return False
     if "child" in (plot.age, found.age) and plot.age != found.age:
         return False
-    return plot.any_met or bool(own and own.head and own.head == found.head)
+    if own and own.head and own.head == found.head:
+        return True
+    # "A woman with a dog" can be nobody else where the dog runs off.
+    tied = own is not None and any(word in plot.lowered for word in _long(own.tail))
+    return plot.any_met and not tied
 
 
 def _fits_place(plot: Plot, place: str) -> bool:
     own = plot.brief.place or ""
     if place == own:
         return True
-    there = set(re.findall(r"[^\W_]+", place.casefold()))
-    if not all(there & set(tied) or plot.scenery.isdisjoint(tied) for tied in groups("scenery").values()):
+    if not _fits_surroundings(plot, place):
         return False
+    kind = kind_of_place(place)
+    if kind in MOVING:
+        return kind == kind_of_place(own)
     if _is_area(place) or (own and place_noun(own) == place_noun(place)):
         return True
-    kind = kind_of_place(place)
     served = kind == "eat"
     if plot.where == "this":
         return bool(kind) and kind == kind_of_place(own)
@@ -211,7 +242,21 @@ def _fits_place(plot: Plot, place: str) -> bool:
         return served
     if plot.where == "outdoors":
         return bool(kind or place_noun(place)) and not has_walls(place) and not served
-    return plot.where == "any" or has_walls(place) or served
+    if plot.where == "any":
+        return plot.lowered.isdisjoint(words("inside_outside", "out" if has_walls(place) or served else "in"))
+    return has_walls(place) or served
+
+
+def _fits_surroundings(plot: Plot, place: str) -> bool:
+    """Whether a plot speaks of no sea, hill, square or train that is not at the place."""
+    there = set(_said(place))
+    if not all(there & set(tied) or plot.lowered.isdisjoint(tied) for tied in groups("scenery").values()):
+        return False
+    if not plot.brief.place:
+        return True
+    alike = {place_noun(plot.brief.place), place_noun(place)}
+    other = {noun for kind in SPOTS for noun in groups("place_kinds")[kind]} - alike - there
+    return not any(word in other for word in re.findall(r"\b[Tt]he ([^\W_]+)", plot.elsewhere))
 
 
 def _is_area(place: str) -> bool:
@@ -223,9 +268,7 @@ def _is_area(place: str) -> bool:
 def _of_anybody(row: dict[str, Any]) -> Plot:
     beats = tuple(row["beats"])
     length = round(sum(len(beat.split()) for beat in beats) * WORDS_OF_A_WORD)
-    return Plot(
-        beats, length, title=row["title"], age=row["age"], where=row["place"], scenery=_scenery(beats)
-    )
+    return Plot(beats, length, title=row["title"], age=row["age"], where=row["place"])
 
 
 def _of_story(story: Story, row: dict[str, Any]) -> Plot:
@@ -241,13 +284,16 @@ def _of_story(story: Story, row: dict[str, Any]) -> Plot:
         any_met=row["met_job"] == "any",
         where=row["place"],
         first_person=2 * sum(bool(_I.search(line)) for line in lines) >= len(lines),
-        scenery=_scenery(lines),
     )
 
 
-def _scenery(beats: Iterable[str]) -> frozenset[str]:
-    said = re.findall(r"[^\W_]+", " ".join(beats).casefold())
-    return words("scenery") & frozenset(said)
+def _said(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.casefold())
+
+
+def _long(phrase: str) -> list[str]:
+    """The words of a phrase that are no small ones."""
+    return [word for word in _said(phrase) if len(word) > 2 and word not in PREPOSITIONS]
 
 
 def slotted(beats: Sequence[str], brief: Brief) -> tuple[str, ...]:

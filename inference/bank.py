@@ -7,7 +7,6 @@ one of them has. Chooses and measures; `data.plot_fill` puts a brief into a plot
 import random
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -77,8 +76,11 @@ def find_plot(
 def _yielded(plot: Plot, brief: Brief, loose: Sequence[str], first_person: bool) -> Brief | None:
     """The brief without those of its loose fields that a plot does not fit; None where it does not fit the others."""
     kept = [field for field in loose if fits(plot, Brief.from_dict({field: getattr(brief, field)}), True)]
-    own = {field: None for field in loose if field not in kept and getattr(plot.brief, field)}
-    asked = replace(brief, **own)
+    fields = brief.to_dict()
+    for field in loose:
+        if field not in kept and getattr(plot.brief, field):
+            del fields[field]
+    asked = Brief.from_dict(fields)
     return asked if fits(plot, asked, first_person) else None
 
 

@@ -8,7 +8,6 @@ story, so that an interrupted training goes on with the very rows that it would 
 import math
 import random
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -177,10 +176,10 @@ def bits_per_byte(stories: Sequence[Story], tokenizer: Any, cost: Callable[[Row]
 
     cost: the nats of all labels of a row. Headers and lines of beats cost nothing.
     """
-    nats: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
+    nats: dict[str, float] = {}
+    sizes: dict[str, int] = {}
     for story in stories:
         for name, row in test_rows(story, tokenizer).items():
-            nats[name] += cost(row)
-            sizes[name] += len(story.text.encode("utf-8"))
+            nats[name] = nats.get(name, 0.0) + cost(row)
+            sizes[name] = sizes.get(name, 0) + len(story.text.encode("utf-8"))
     return {name: total / math.log(2) / sizes[name] for name, total in nats.items()}
