@@ -103,12 +103,6 @@ def _filled(plot: Plot, brief: Brief, rng: random.Random) -> Brief:
         keywords=brief.keywords or tuple(word for word in gold.keywords if _has(word, lines)),
     )
     _check_names(lines, whole)
-    if (
-        gold.place
-        and place_noun(gold.place) not in _words(place)
-        and place_noun(gold.place) in _words(" ".join(lines))
-    ):
-        raise _Refused("the plot's own place is left")
     if brief.keywords:
         owner = ("I have", "me") if plot.first_person else (f"{first} has", _PRONOUNS[hero]["him"])
         lines = _put_keywords(lines, brief.keywords, place, *owner)
@@ -180,6 +174,8 @@ def _put_place(beats: str, place: str, own: str | None) -> str:
                 + beats[hit.end() :]
             )
         return beats.replace("{spot}", place_noun(own) if own else "place")
+    if own and place_noun(own) != noun and place_noun(own) in _words(beats):
+        raise _Refused("the plot's own place is left")
     if there is None and own is None:
         there = "at"
     if there is None or old is None:
