@@ -20,11 +20,14 @@ __all__ = [
     "gender_of_met",
     "gender_of_name",
     "has_walls",
+    "is_area",
+    "is_outside",
     "kind_of_place",
     "likely_gender",
     "name_forms",
     "person",
     "place_noun",
+    "plain_place",
     "preposition",
 ]
 
@@ -39,6 +42,9 @@ ENOUGH = 4
 """Listed names with an ending that say whose it is."""
 NEARLY_ALL = 0.7
 """Share of them that are of one sex."""
+
+
+_OUTSIDE = frozenset("market garden square water bridge seat street steps".split())
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Person:
 @cache
 def person(meets: str) -> Person | None:
     """Take a brief's `meets` apart. None: it is a relative, several people, or a description without "a"."""
-    name, _, told = meets.partition(", ") if meets[:1].isupper() else ("", "", meets)
+    name, told = _name_and_rest(meets)
     if name and not told:
         return Person(name)
     said = told.split()
@@ -88,6 +94,14 @@ def person(meets: str) -> Person | None:
     if not rest or "and" in rest or not {"his", "her", "who", "that"}.isdisjoint(tail):
         return None
     return Person(name, told, tuple(looks), " ".join(rest), " ".join(tail))
+
+
+def _name_and_rest(meets: str) -> tuple[str, str]:
+    """ "Ana, a nurse" -> ("Ana", "a nurse"); "An old man" -> ("", "an old man")."""
+    if meets.split()[:1] in (["A"], ["An"]):
+        meets = meets[0].lower() + meets[1:]
+    name, _, told = meets.partition(", ") if meets[:1].isupper() else ("", "", meets)
+    return name, told
 
 
 @cache
@@ -114,7 +128,7 @@ def gender_of_name(name: str) -> str | None:
 @cache
 def gender_of_met(meets: str) -> str | None:
     """Say "f" or "m" for a brief's `meets`: by the noun, else by the name; None where neither says it."""
-    name, _, told = meets.partition(", ") if meets[:1].isupper() else ("", "", meets)
+    name, told = _name_and_rest(meets)
     said = told.split()
     end = next((at for at, word in enumerate(said) if at and word in PREPOSITIONS), len(said))
     noun = said[end - 1] if end else ""
@@ -129,9 +143,12 @@ def gender_of_met(meets: str) -> str | None:
 @cache
 def likely_gender(name: str) -> str | None:
     """Say "f" or "m" for a name: as `gender_of_name`, else as nearly all listed names with the same ending; None where they differ."""
-    if (known := gender_of_name(name)) or name.split()[0].casefold() in words("given_either"):
+    said = [part.casefold().strip(".") for part in name.split()]
+    first = next((part for part in said if part not in words("honorifics")), "")
+    if (known := gender_of_name(name)) or not first or first in words("given_either") | words("surnames"):
         return known
-    first = name.split()[0].casefold()
+    if known := gender_of_name(first):
+        return known
     for length in range(min(4, len(first)), 0, -1):
         women, men = (
             sum(one.endswith(first[-length:]) for one in words(f"given_{gender}")) for gender in "fm"
@@ -172,6 +189,29 @@ def has_walls(place: str) -> bool:
     """Whether a place is a room or a house."""
     noun = place_noun(place)
     return noun != "terrace" and bool({noun, kind_of_place(place)} & words("place_prepositions", "walls"))
+
+
+@cache
+def is_outside(place: str) -> bool:
+    """Whether a place is known to be under the sky."""
+    noun, kind = place_noun(place), kind_of_place(place)
+    listed = kind in _OUTSIDE or preposition(noun) in ("on", "by") or noun == "terrace"
+    return listed and not has_walls(place) and kind != "eat"
+
+
+@cache
+def is_area(place: str) -> bool:
+    """Whether a place is no room or spot: "by the Seine", "Paris"."""
+    first = place.split()[0]
+    named = first[0].isupper() and preposition(place_noun(place)) is None
+    return first in PREPOSITIONS or (named and not has_walls(place))
+
+
+@cache
+def plain_place(place: str) -> str:
+    """A place without the preposition before its article: "in a café" -> "a café"."""
+    first, _, rest = place.partition(" ")
+    return rest if first in ("in", "on", "at") and rest.split()[0] in ("a", "an", "the") else place
 
 
 @cache

@@ -69,7 +69,7 @@ def complete_briefs(given: Sequence[Brief], originals: Sequence[str], seed: int)
     A brief at an index is completed with what `draw_briefs` has there, but that the occupation fits the given name, and that no
     protagonist is drawn who is given to another. A brief with beats stays as it is: they say who is there and where.
 
-    Raises ValueError without originals.
+    The fields that it draws are in `Brief.drawn`. Raises ValueError without originals.
     """
     if isinstance(originals, str) or not originals:
         raise ValueError(
@@ -134,7 +134,7 @@ class _Source:
                 fields = {}
             own = brief.to_dict()
             whole = Brief.from_dict({**fields, **own})
-            yield replace(whole, drawn=frozenset(whole.to_dict()) - frozenset(own))
+            yield replace(whole, drawn=brief.drawn | (frozenset(whole.to_dict()) - frozenset(own)))
 
     def _name(self, index: int, given: str, surname: str) -> str | None:
         """A protagonist's name in the form that the originals' have; None where too few have any."""

@@ -81,7 +81,7 @@ def is_adjective(low: str) -> bool:
 def indefinite(phrase: str) -> str:
     """A noun phrase with its article: "an old café", "a university", "the docks", "the sea"."""
     last = phrase.split()[-1]
-    several = last.endswith("s") and not last.endswith(("ss", "us", "is", "as"))
+    several = last.endswith("s") and not last.endswith(("ss", "us", "is", "as", "lens"))
     if several or last in grammar("uncounted"):
         return f"the {phrase}"
     return f"{'an' if _VOWEL.match(phrase) else 'a'} {phrase}"

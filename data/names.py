@@ -19,7 +19,7 @@ from data.english import given_names, grammar, is_ordinary, person_nouns
 from data.lists import words
 from data.page import Page, Word
 
-__all__ = ["Run", "name_counts", "runs"]
+__all__ = ["Run", "name_counts", "proper_words", "runs"]
 
 CAPITAL = "A-ZÀ-ÖØ-ÞĆČĎĐĒĚĞĪİĶĻŁŃŇŌŐŒŘŚŞŠȘŤȚŪŮŰŹŻŽ"
 """Letters that a name begins with, for a class of a pattern."""
@@ -32,6 +32,24 @@ _CALENDAR = frozenset(
 )
 
 _PREFIXED = re.compile(r"(?:al|el|d|l)['-](\w)")  # al-Rashid, d'Arc
+
+
+_WORD = re.compile(r"[^\W\d_][^\W_]*(?:['’\-](?!s\b)[^\W_]+)*")
+_OPENING = re.compile(r"(^|[.!?:] )[^\W\d_][\w'’\-]*", re.MULTILINE)
+"""The first word of a sentence, and what is before it."""
+
+
+def proper_words(text: str) -> set[str]:
+    """The capitalised words of plain sentences that are names: no ordinary word, and none that only begins sentences, unless it is a
+    listed given name."""
+    inner = set(_WORD.findall(_OPENING.sub(r"\1", text)))
+    return {
+        word
+        for word in _WORD.findall(text)
+        if word[0].isupper()
+        and not is_ordinary(word.casefold())
+        and (word in inner or word.casefold() in given_names())
+    }
 
 
 class Run(NamedTuple):

@@ -20,10 +20,12 @@ from data.descriptions import (
     gender_of_met,
     gender_of_name,
     has_walls,
+    is_area,
     likely_gender,
     name_forms,
     person,
     place_noun,
+    plain_place,
     preposition,
 )
 from data.english import given_names, grammar, indefinite, is_ordinary, singular
@@ -53,6 +55,7 @@ def fill_plot(plot: Plot, brief: Brief, rng: random.Random) -> Brief | str:
 
     plot: one that `data.plots.fits` the brief. brief: what it leaves out is the plot's own, or drawn. rng: draws names and sexes that
     nobody says. Returns the brief with all fields and the beats, or the reason in plain words where they would not be whole.
+    Raises ValueError where many keywords make a beat too long.
     """
     try:
         return _filled(plot, brief, rng)
@@ -68,12 +71,17 @@ def _filled(plot: Plot, brief: Brief, rng: random.Random) -> Brief:
     name = brief.name or gold.name or _new_name(hero, brief, rng)
     met_gender = (gender_of_met(brief.meets) if brief.meets else None) or plot.met or rng.choice("fm")
     meets = brief.meets or gold.meets or _somebody(met_gender, plot.age)
-    if not brief.meets and set(re.findall(r"[^\W\d_]+", name)) & set(re.findall(r"[^\W\d_]+", meets)):
-        raise _Refused("the plot's own encounter has the protagonist's name")
+    if not (brief.meets and brief.name) and set(re.findall(r"[^\W\d_]+", name)) & set(
+        re.findall(r"[^\W\d_]+", meets)
+    ):
+        raise _Refused("the plot's two people would have one name")
     met = person(meets)
     if met is None and "[" in "".join(plot.beats):
         raise _Refused("the brief's encounter is a relative, or no single person")
-    occupation, place = brief.occupation or gold.occupation or "", brief.place or gold.place or ""
+    occupation, place = (
+        brief.occupation or gold.occupation or "",
+        plain_place(brief.place or gold.place or ""),
+    )
     beats = "\n".join(plot.beats)
     _check_slots(beats, plot, brief)
     if not occupation:
@@ -98,11 +106,12 @@ def _filled(plot: Plot, brief: Brief, rng: random.Random) -> Brief:
         brief,
         name=name,
         occupation=occupation or None,
-        place=place,
+        place=brief.place or place,
         meets=meets,
         keywords=brief.keywords or tuple(word for word in gold.keywords if _has(word, lines)),
     )
-    _check_names(lines, whole)
+    if gold:
+        _check_names(lines, whole)
     if brief.keywords:
         owner = ("I have", "me") if plot.first_person else (f"{first} has", _PRONOUNS[hero]["him"])
         lines = _put_keywords(lines, brief.keywords, place, *owner)
@@ -112,10 +121,12 @@ def _filled(plot: Plot, brief: Brief, rng: random.Random) -> Brief:
 def _check_slots(beats: str, plot: Plot, brief: Brief) -> None:
     """Refuse a plot that has no slot for what it is to be told of, or says its own beside it."""
     gold, left = plot.brief, set(_words(re.sub(r"[{\[][^}\]]*[}\]]", " ", beats)))
-    met = person(gold.meets or "?")
+    met = [person(meets) for meets in (gold.meets, brief.meets) if meets]
     own = {
         "occupation": (gold.occupation or "").split()[-1:],
-        "meets": [met.head] if met and met.head else [],
+        "meets": [
+            one.head for one in met if one and one.head
+        ],  # the brief's may be a third person of the plot
     }
     slots = {
         "occupation": ("{a job}",),
@@ -130,7 +141,7 @@ def _check_slots(beats: str, plot: Plot, brief: Brief) -> None:
         if not any(slot in beats for slot in wanted):
             raise _Refused(f"the beats do not say the {field}")
         if not left.isdisjoint(word.casefold() for word in own.get(field, ())):
-            raise _Refused(f"the plot's own {field} is left")
+            raise _Refused(f"the plot speaks of another {field}")
 
 
 def _new_name(gender: str, brief: Brief, rng: random.Random) -> str:
@@ -147,9 +158,10 @@ def _somebody(gender: str, age: str) -> str:
 def _put_place(beats: str, place: str, own: str | None) -> str:
     """Say the place where the plot says its own, behind the right preposition."""
     first = place.split()[0]
-    noun, there = place_noun(place), preposition(place_noun(place))
+    there = preposition(place_noun(place))
+    noun = next((word for word in _parts(place) if word.casefold() == place_noun(place)), "place")
     old = preposition(place_noun(own)) if own else "at"
-    area = first in PREPOSITIONS or (first[0].isupper() and there is None)
+    area = is_area(place)
     hit = re.search(r"(?:\b(?P<before>[A-Za-z]+) )?\{place\}", beats)
     if not hit or (own and place == own):
         return beats.replace("{place}", place).replace("{spot}", noun)
@@ -168,24 +180,21 @@ def _put_place(beats: str, place: str, own: str | None) -> str:
         elif before == "to" and first in PREPOSITIONS:
             raise _Refused("one does not come to the place like that")
         else:
-            beats = (
-                beats[: hit.start("before")]
-                + (f"to {place}" if before == "to" else said)
-                + beats[hit.end() :]
-            )
+            beats = beats[: hit.start()] + (f"to {place}" if before == "to" else said) + beats[hit.end() :]
         return beats.replace("{spot}", place_noun(own) if own else "place")
-    if own and place_noun(own) != noun and place_noun(own) in _words(beats):
+    rest = _words(re.sub(r"[{\[][^}\]]*[}\]]", " ", beats))
+    if own and place_noun(own) != place_noun(place) and place_noun(own) in rest:
         raise _Refused("the plot's own place is left")
     if there is None and own is None:
         there = "at"
     if there is None or old is None:
         if before not in _AT | _TO | {"of", "outside", "near"}:
             raise _Refused(f"{before!r} may not go with the place")
-        new = {True: "at", False: "to"}[before in _AT] if before in _AT | _TO else before
-    elif old == there and own:
-        new = before
+        new = "at" if before in _AT else "to" if before in _TO else before
     elif before in _AT:
         new = there
+    elif old == there and own:
+        new = before
     elif before in _TO:
         new = _PATH[there] if own else "to"
     else:
@@ -220,7 +229,7 @@ def _put_met(beats: str, met: Person, occupation: str) -> str:
 
 
 def _with_article(phrase: str) -> str:
-    return indefinite(phrase) if phrase else ""
+    return indefinite(re.sub(r"\A(?:[Aa]n?|[Tt]he) (?=\w)", "", phrase)) if phrase else ""
 
 
 def _capital(line: str) -> str:
@@ -233,7 +242,9 @@ def _check_names(lines: Sequence[str], brief: Brief) -> None:
     asked = " ".join(filter(None, (brief.name, brief.occupation, brief.place, brief.meets)))
     known = {word.casefold() for word in re.findall(r"[^\W\d_]+", asked)}
     for line in lines:
-        opening = {hit.start(1) for hit in re.finditer(r"(?:\A|[.!?:] )([^\W\d_]+)", line)}
+        titled = {f"{word}." for word in words("honorifics")}
+        openings = re.finditer(r"(?:\A|(\w+[.!?:]) )([^\W\d_]+)", line)
+        opening = {hit.start(2) for hit in openings if (hit[1] or "").casefold() not in titled}
         for hit in re.finditer(r"[^\W\d_]+", line):
             low = hit[0].casefold()
             if hit[0][0].islower() or hit[0] == "I" or low in known or is_ordinary(low):
@@ -259,29 +270,29 @@ def _put_keywords(
     for keyword in keywords:
         if _has(keyword, lines):
             continue
+        bare = re.sub(r"\A(?:[Aa]n?|[Tt]he) (?=\w)", "", keyword)
         low, head = keyword.casefold(), keyword.casefold().split()[-1]
-        several = head.endswith("s") and singular(head) != head
+        several = head.endswith("s") and indefinite(head).startswith("the ")
         thing = bool({head, singular(head)} & words("things")) and head not in kinds["topics"]
-        named = keyword if several or head in kinds["mass"] else indefinite(keyword)
-        if head in kinds["times"]:
+        named = bare if several or head in kinds["mass"] else indefinite(bare)
+        if keyword[0].isupper() or low.startswith(("his ", "her ")):
+            topics.append(keyword)
+        elif low in kinds["times"]:
             if any(word in kinds["times"] for line in lines for word in _words(line)):
                 raise _Refused(f"the beats have another time than {keyword!r}")
             scene.append(f"It is {keyword}.")
-        elif head in kinds["weather"]:
+        elif low in kinds["weather"]:
             scene.append(f"There is {keyword}{' outside' if has_walls(place) else ''}.")
         elif head in ("sun", "moon"):
             scene.append(f"The {head} shines.")
         elif {head, singular(head)} & kinds["large"]:
             scene.append(f"There {'are' if several else 'is'} {named} nearby.")
-        elif low.startswith(("a ", "an ", "the ", "his ", "her ")):
-            topics.append(keyword)
         elif thing or head in kinds["mass"]:
             owned.append(named)
-        elif several or head in kinds["topics"] or head.endswith(_ABSTRACT) or keyword[0].isupper():
+        elif several or head in kinds["topics"] or head.endswith(_ABSTRACT):
             topics.append(keyword)
         else:
-            uncounted = head in grammar("uncounted") | {"sky", "world"}
-            topics.append(f"the {keyword}" if uncounted else indefinite(keyword))
+            topics.append(f"the {bare}" if head in grammar("uncounted") | {"sky", "world"} else named)
     if owned:
         scene.append(f"{has} {_listed(owned)} with {him}.")
     found = list(lines)
@@ -306,6 +317,10 @@ def _has(phrase: str, lines: Sequence[str]) -> bool:
 
 def _listed(phrases: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(phrases[:-1]), phrases[-1])))
+
+
+def _parts(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text)
 
 
 def _words(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The bank's plots: each a plain line for every paragraph, with slots for the people and the place.
+"""The bank's plots: a few plain sentences for every paragraph, which can be told of other people elsewhere.
 
 A plot is one of two kinds. Some tell a story of the bank in finer beats, and say which of its people and places may be others.
 Others were written for anybody (`data/stories/anybody.jsonl`). Reads plots and says whom they fit; `data.plot_fill` puts a brief into one.
@@ -13,24 +13,26 @@ import hashlib
 import json
 import lzma
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from data import atomic
 from data.brief import Brief
 from data.descriptions import (
     PREPOSITIONS,
     Person,
     gender_of_met,
     has_walls,
+    is_area,
+    is_outside,
     kind_of_place,
     likely_gender,
     name_forms,
     person,
     place_noun,
+    plain_place,
 )
 from data.lists import groups, words
 from data.stories import Story, read_stories
@@ -45,7 +47,6 @@ __all__ = [
     "slotted",
     "story_key",
     "with_finer_beats",
-    "write_plots",
 ]
 
 STORIES = "stories.jsonl.xz"
@@ -77,7 +78,9 @@ SPOTS = (
 )
 """Kinds of place that one does not find wherever one is."""
 
-_I = re.compile(r"\b(?:I|I'm|my|me)\b")
+_I = re.compile(r"\b(?:I|I'm|[Mm]y|[Mm]e)\b")
+_OF_STORY = ("story", "beats", "hero", "met", "age", "job", "met_job", "place")
+_OF_ANYBODY = ("title", "beats", "age", "place")
 _SAID = r"(?:[^\W\d_][\w'’\-]*)"
 
 
@@ -140,13 +143,6 @@ def read_plots(folder: Path) -> tuple[Plot, ...]:
     return (*map(_of_anybody, _rows(folder / ANYBODY)), *own)
 
 
-def write_plots(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Replace a file by rows of plots, one JSON object a line; a name with .xz makes it compressed."""
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
-    packed = path.suffix == ".xz"
-    atomic.write_bytes(path, lzma.compress(content, preset=9 | lzma.PRESET_EXTREME) if packed else content)
-
-
 def story_key(text: str) -> str:
     """What a plot calls its story by: the first twelve digits of the text's sha256."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
@@ -155,7 +151,7 @@ def story_key(text: str) -> str:
 def with_finer_beats(stories: Sequence[Story], plots: Path) -> list[Story]:
     """Give the stories their finer beats.
 
-    stories: any. plots: a file of `write_plots`. A story that no plot tells stays as it is.
+    stories: any. plots: a file of finer beats. A story that no plot tells stays as it is.
     """
     finer = {row["story"]: tuple(row["beats"]) for row in _rows(plots)}
     return [
@@ -172,8 +168,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         content = lzma.decompress(content) if path.suffix == ".xz" else content
         for line in filter(None, content.decode("utf-8").split("\n")):
             row = json.loads(line)
-            if not isinstance(row["beats"], list) or not ("story" in row or "title" in row):
-                raise ValueError("a plot without beats, or without a story or a title")
+            missing = [key for key in (_OF_STORY if "story" in row else _OF_ANYBODY) if key not in row]
+            if missing or not isinstance(row["beats"], list):
+                raise ValueError(f"a plot has no {', '.join(missing) or 'list of beats'}")
             yield row
     except FileNotFoundError:
         raise ValueError(
@@ -210,7 +207,8 @@ def _fits_work(plot: Plot, work: str) -> bool:
 
 
 def _fits_met(plot: Plot, meets: str) -> bool:
-    gender, found, own = gender_of_met(meets), person(meets), person(plot.brief.meets or "?")
+    gender, found = gender_of_met(meets), person(meets)
+    own = person(plot.brief.meets) if plot.brief.meets else None
     if found is None or (plot.met and gender and gender != plot.met):
         return False
     if plot.age != "any" and found.age and found.age != plot.age:
@@ -220,49 +218,43 @@ def _fits_met(plot: Plot, meets: str) -> bool:
     if own and own.head and own.head == found.head:
         return True
     # "A woman with a dog" can be nobody else where the dog runs off.
-    tied = own is not None and any(word in plot.lowered for word in _long(own.tail))
-    return plot.any_met and not tied
+    said = _said(" ".join(plot.beats)) if own and own.tail else []
+    return plot.any_met and not (own and any(word in said for word in _long(own.tail)))
 
 
 def _fits_place(plot: Plot, place: str) -> bool:
-    own = plot.brief.place or ""
+    own, place = plot.brief.place or "", plain_place(place)
     if place == own:
         return True
     if not _fits_surroundings(plot, place):
         return False
-    kind = kind_of_place(place)
+    kind, served = kind_of_place(place), kind_of_place(place) == "eat"
     if kind in MOVING:
         return kind == kind_of_place(own)
-    if _is_area(place) or (own and place_noun(own) == place_noun(place)):
+    if is_area(place) or (own and place_noun(own) == place_noun(place)):
         return True
-    served = kind == "eat"
-    if plot.where == "this":
-        return bool(kind) and kind == kind_of_place(own)
-    if plot.where == "café":
-        return served
-    if plot.where == "outdoors":
-        return bool(kind or place_noun(place)) and not has_walls(place) and not served
     if plot.where == "any":
-        return plot.lowered.isdisjoint(words("inside_outside", "out" if has_walls(place) or served else "in"))
-    return has_walls(place) or served
+        inside, outside = (not plot.lowered.isdisjoint(words("inside_outside", way)) for way in ("in", "out"))
+        return inside == outside or not (is_outside(place) if inside else has_walls(place))
+    fitting = {
+        "this": bool(kind) and kind == kind_of_place(own),
+        "café": served,
+        "outdoors": is_outside(place),
+        "indoors": has_walls(place) and not served,
+    }
+    return fitting[plot.where]
 
 
 def _fits_surroundings(plot: Plot, place: str) -> bool:
-    """Whether a plot speaks of no sea, hill, square or train that is not at the place."""
+    """Whether a plot of a story speaks of no sea, hill, square or train that is not at the place."""
+    if not plot.brief.place:
+        return True
     there = set(_said(place))
     if not all(there & set(tied) or plot.lowered.isdisjoint(tied) for tied in groups("scenery").values()):
         return False
-    if not plot.brief.place:
-        return True
     alike = {place_noun(plot.brief.place), place_noun(place)}
     other = {noun for kind in SPOTS for noun in groups("place_kinds")[kind]} - alike - there
     return not any(word in other for word in re.findall(r"\b[Tt]he ([^\W_]+)", plot.elsewhere))
-
-
-def _is_area(place: str) -> bool:
-    """Whether a place is no room or spot: "by the Seine", "Paris"."""
-    first = place.split()[0]
-    return first in PREPOSITIONS or (first[0].isupper() and not kind_of_place(place))
 
 
 def _of_anybody(row: dict[str, Any]) -> Plot:

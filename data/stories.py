@@ -52,10 +52,9 @@ def told_header(brief: Brief) -> str:
     return replace(brief, beats=()).header()
 
 
-def plan_header(brief: Brief, beats: Sequence[str] | None = None) -> str:
-    """Return the header of ``brief`` with ``beats`` for its own. None: the header up to where the first beat is written."""
-    fields = told_header(brief).removesuffix(f"{END}\n")
-    return f"{fields}beats:\n" + ("" if beats is None else plan_lines(beats))
+def plan_header(brief: Brief) -> str:
+    """The header of a brief up to where its first beat is written."""
+    return told_header(brief).removesuffix(f"{END}\n") + "beats:\n"
 
 
 def plan_lines(beats: Sequence[str]) -> str:

@@ -1,11 +1,11 @@
 """The bank: plots that were written for this project, and which of them suits a brief.
 
-The base was taught on these stories. So a plot of theirs is not the model's own, and a text may not have many words in a row as
-one of them has. Chooses and measures; `data.plot_fill` puts a brief into a plot, `inference.telling` tells it.
+The base was taught on the stories of most of them. So a plot is not the model's own, and a text may not have many words in a row as
+one of these stories has. Chooses and measures; `data.plot_fill` puts a brief into a plot, `inference.telling` tells it.
 """
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
@@ -56,32 +56,32 @@ def find_plot(
     None where no plot can be filled wholly.
     """
     near = np.argsort(-(_near() @ embed([_about(brief)])[0]), kind="stable")
-    loose = [field for field in YIELDING if field in brief.drawn]
     found: list[tuple[int, Brief]] = []
     seed = rng.random()
     for number in near.tolist():
-        plot = plots()[number]
-        asked = brief if number in taken else _yielded(plot, brief, loose, first_person)
-        if number in taken or asked is None:
+        if number in taken:
             continue
-        with suppress(ValueError):  # too many keywords make a line too long
-            filled = fill_plot(plot, asked, random.Random(f"{seed}:{number}"))
-            if isinstance(filled, Brief):
-                found.append((number, filled))
+        for asked in dict.fromkeys((brief, *(_without(brief, field) for field in _loose(brief)))):
+            if not fits(plots()[number], asked, first_person):
+                continue
+            with suppress(ValueError):  # too many keywords make a line too long
+                filled = fill_plot(plots()[number], asked, random.Random(f"{seed}:{number}"))
+                if isinstance(filled, Brief):
+                    found.append((number, filled))
+                    break
         if len(found) == CHOICE:
             break
     return rng.choice(found) if found else None
 
 
-def _yielded(plot: Plot, brief: Brief, loose: Sequence[str], first_person: bool) -> Brief | None:
-    """The brief without those of its loose fields that a plot does not fit; None where it does not fit the others."""
-    kept = [field for field in loose if fits(plot, Brief.from_dict({field: getattr(brief, field)}), True)]
-    fields = brief.to_dict()
-    for field in loose:
-        if field not in kept and getattr(plot.brief, field):
-            del fields[field]
-    asked = Brief.from_dict(fields)
-    return asked if fits(plot, asked, first_person) else None
+def _loose(brief: Brief) -> list[tuple[str, ...]]:
+    """The fields that may give way, one by one and then together."""
+    loose = [field for field in YIELDING if field in brief.drawn]
+    return [(field,) for field in loose] + [tuple(loose)] * (len(loose) > 1)
+
+
+def _without(brief: Brief, fields: Collection[str]) -> Brief:
+    return Brief.from_dict({key: value for key, value in brief.to_dict().items() if key not in fields})
 
 
 def _about(brief: Brief) -> str:

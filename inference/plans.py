@@ -18,8 +18,7 @@ from transformers import LogitsProcessor
 from data.beats import check_beats
 from data.brief import END, MAX_BEATS, Brief
 from data.dataset import encode, special_ids
-from data.english import is_ordinary
-from data.names import CAPITAL
+from data.names import proper_words
 from data.stories import beat_prompt, plan_header
 from inference.adherence import said_share
 from inference.bank import find_plot
@@ -157,7 +156,7 @@ def write_plans(
 
 
 def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: int = BEAT_DRAWS) -> list[str]:
-    """Let a base write the beat of each paragraph: one plain line, of several the one with most of its content words in the paragraph.
+    """Let a base write the beat of each paragraph: one line, of several the one with most of its content words in the paragraph.
 
     One that names somebody whom the paragraph does not comes after all others.
 
@@ -175,7 +174,7 @@ def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: i
     return [
         max(
             found,
-            key=lambda line: (_names(line) <= _names(f"A {paragraph}"), said_share(line, paragraph)),
+            key=lambda line: (proper_words(line) <= proper_words(paragraph), said_share(line, paragraph)),
             default="",
         )
         for found, paragraph in zip(lines, paragraphs, strict=True)
@@ -212,12 +211,6 @@ def _written(
         for i, row in zip(batch, rows, strict=True):
             found[i] = row
     return found
-
-
-def _names(text: str) -> set[str]:
-    """The capitalised words of ``text`` that are no ordinary words."""
-    said = re.findall(rf"(?<![\w'’\-])[{CAPITAL}][^\W\d_]+", text)
-    return {word for word in said if not is_ordinary(word.casefold())}
 
 
 def soundness(brief: Brief, beats: Sequence[str]) -> float:

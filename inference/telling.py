@@ -144,10 +144,11 @@ def beginning(checkpoint: Checkpoint, brief: Brief, opening: str = "") -> tuple[
         contrast += text
     text = encode(begun, tokenizer)
     prompt += [*encode(beat_line(brief.beats[len(told)]), tokenizer), *text]
-    if len(prompt) >= checkpoint.context - LEAST:
+    later = sum(len(encode(beat_line(beat), tokenizer)) for beat in brief.beats[len(told) + 1 :])
+    if len(prompt) + later >= checkpoint.context - LEAST:
         raise ValueError(
-            f"brief, beats and opening have {len(prompt)} tokens, and the model sees {checkpoint.context} at once, {LEAST} of which a "
-            "text needs; give fewer or shorter beats"
+            f"brief, beats and opening have {len(prompt) + later} tokens, and the model sees {checkpoint.context} at once, "
+            f"{LEAST} of which a text needs; give fewer or shorter beats"
         )
     return prompt, [*contrast, *text]
 

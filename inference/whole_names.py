@@ -15,15 +15,13 @@ from transformers import LogitsProcessor
 
 from data.brief import Brief
 from data.dataset import encode
-from data.english import given_names, is_ordinary
 from data.lists import words as list_words
+from data.names import proper_words
 from inference.novelty import words
 
 MOST = 16
 """Tokens of a row that are remembered, more than a name has."""
 
-_OPENING = re.compile(r"(^|[.!?:] )[^\W\d_][\w'’\-]*", re.MULTILINE)
-"""The first word of a sentence, and what is before it."""
 _LAST_WORD = re.compile(r"(?<![\w'’\-])[^\W\d_]{2,}\Z")
 
 
@@ -113,11 +111,8 @@ def capitalised(brief: Brief) -> set[str]:
     An ordinary word of a beat is no name: "The", "She". Nor is one that only begins sentences, unless it is a listed name.
     """
     fields = brief.to_dict()
-    plot = re.sub(r"['’]s\b", "", "\n".join(fields.pop("beats", ())))
-    inner = _capitalised(_OPENING.sub(r"\1", plot))
-    named = {word for word in _capitalised(plot) if word in inner or word.casefold() in given_names()}
-    asked = _capitalised(" ".join(map(str, fields.values())))
-    return {word for word in named if not is_ordinary(word.casefold())} | asked
+    plot = "\n".join(fields.pop("beats", ()))
+    return proper_words(plot) | _capitalised(" ".join(map(str, fields.values())))
 
 
 def _capitalised(said: str) -> set[str]:

@@ -62,7 +62,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         ({"context": 8}, "context: must be at least 32"),
         ({"tokens_per_step": 0}, "tokens_per_step: must be at least 1"),
         ({"clip": 0}, "clip: must be above 0"),
-        ({"forms": {"tale": 1.0}}, "forms: must be shares from 0 to 1 of story, planned, told, beat"),
+        ({"forms": {"tale": 1.0}}, "forms: must be shares from 0 to 1 of story, plan, told, beat"),
         ({"forms": {"story": 0.0}}, "forms: must be .* one of them above 0"),
         ({"forms": {"story": 1.5}}, "forms: must be shares from 0 to 1"),
         ({"forms": {}}, "forms: must be"),

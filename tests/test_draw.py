@@ -14,6 +14,7 @@ from data.brief import Brief
 from data.detect import detect_brief
 from data.draw import complete_briefs, draw_briefs
 from data.lists import words
+from data.originals import load_originals
 
 ROOT = Path(__file__).resolve().parents[1]
 PARIS = [path.read_text(encoding="utf-8") for path in sorted(ROOT.joinpath("data/seeds").glob("*.txt"))]
@@ -220,3 +221,14 @@ def test_any_texts_give_briefs(originals, seed):
 def test_bad_arguments(originals, n):
     with pytest.raises(ValueError, match=r"drawn from texts|0 or more"):
         draw_briefs(originals, n, 0)
+
+
+def test_a_brief_knows_which_of_its_fields_nobody_asked_for() -> None:
+    texts = [original.text for original in load_originals("data/seeds")]
+    (drawn,) = draw_briefs(texts, 1, 0)
+    assert drawn.drawn == set(drawn.to_dict()) > {"name", "occupation"}
+    (again,) = complete_briefs([drawn], texts, 5)
+    assert again == drawn and again.drawn == drawn.drawn
+    (own,) = complete_briefs([Brief(name="Ada Moreau")], texts, 0)
+    assert "name" not in own.drawn and "occupation" in own.drawn
+    assert own.header() == Brief.from_dict(own.to_dict()).header()

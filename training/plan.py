@@ -19,6 +19,7 @@ from data.brief import Brief
 from data.dataset import IGNORE, Block, blocks, fits_beats, special_ids, to_dataset, told_block
 from data.detect import detect_brief, people
 from data.originals import Original
+from data.plots import PLOTS, with_finer_beats
 from data.slots import Slot, fill, find_names, find_scene, find_slots, rename
 from data.stories import Story, read_stories
 from training import processes
@@ -121,7 +122,9 @@ class Plan:
     def _replayed(self) -> Iterator[dict[str, Any]]:
         """Stories as the base was taught them, none twice before all came; of a longer one what the context has room for."""
         room, seed = self.context, self.config.seed
-        rows = Rows(_stories(), self.tokenizer, REPLAYED_FORMS, bare={}, context=sys.maxsize, seed=seed)
+        rows = Rows(
+            _stories(), self.tokenizer, REPLAYED_FORMS, bare={}, finer=0.5, context=sys.maxsize, seed=seed
+        )
         for ids, labels in rows.after(0):
             yield {"input_ids": ids[:room], "labels": labels[:room], "document": -1}
 
@@ -199,4 +202,5 @@ def _detected(text: str) -> Brief:
 @cache
 def _stories() -> list[Story]:
     """Those with beats that are for training."""
-    return [story for story in read_stories(REPLAYED) if story.beats and not story.test]
+    stories = with_finer_beats(list(read_stories(REPLAYED)), REPLAYED.with_name(PLOTS))
+    return [story for story in stories if story.beats and not story.test]

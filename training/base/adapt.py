@@ -112,7 +112,7 @@ class _Training(ExitStack):
                 f"test_source: there are no stories of {config.test_source} for testing with beats in {config.stories}; leave it out "
                 "to measure all that are for testing"
             )
-        self.tests = spread_over(tests, config.measured)
+        self.tests = spread_over([test for test in tests if test.finer] or tests, config.measured)
         self.stamp = {key: value for key, value in config.to_dict().items() if key not in FREE}
         self.stamp |= {"base_sha256": base.sha256(), "stories_sha256": atomic.sha256(Path(config.stories))}
         if config.plots is not None:

@@ -17,6 +17,7 @@ from data.brief import Brief
 from data.dataset import IGNORE
 from data.draw import draw_briefs
 from data.originals import load_originals
+from data.plots import with_finer_beats
 from data.stories import Story, read_stories, spread_over, stories_for_testing
 from inference.adherence import adherence
 from inference.checkpoints import Checkpoint, load
@@ -62,14 +63,17 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure one base, write its figures and stories into ``out``, and return the figures.
 
-    config: names the file of stories whose test part is used. source: what `load` takes. out: a folder, made where it is missing.
-    originals: texts in one style, for bits per byte and for briefs like theirs. briefs: unseen briefs of each kind,
-    and test stories that bits per byte are of.
+    config: names the file of stories whose test part is used, and the one of finer beats. source: what `load` takes.
+    out: a folder, made where it is missing. originals: texts in one style, for bits per byte and for briefs like theirs.
+    briefs: unseen briefs of each kind, and test stories that bits per byte are of.
     """
     if briefs < 1:
         raise ValueError(f"--briefs must be at least 1, found {briefs}")
     checkpoint = load(source)
-    tests = stories_for_testing(read_stories(Path(config.stories)), config.test_source)
+    stories = list(read_stories(Path(config.stories)))
+    if config.plots is not None:
+        stories = with_finer_beats(stories, Path(config.plots))
+    tests = stories_for_testing(stories, config.test_source)
     if not tests:
         kind = f" of {config.test_source}" if config.test_source else ""
         raise ValueError(
@@ -90,17 +94,20 @@ def evaluate(
     ):
         figures[name] = _told(checkpoint, wanted, out / f"{name.replace(' ', '-')}.jsonl")
     decoding = Decoding.choose(checkpoint.model, None, None, None, 1.0)
-    told = tell(
-        checkpoint,
-        [replace(asked(story), beats=story.beats) for story in told_of],
-        Telling(decoding, seed=SEED),
-    )
-    rows = [
-        {"brief": asked(story).to_dict(), "beats": list(story.beats), "ended": one.ended, "text": one.text}
-        for story, one in zip(told_of, told, strict=True)
-    ]
-    atomic.write_jsonl(out / "beats-given.jsonl", rows)
-    figures["beats given"] = kept_of(rows)
+    finer = spread_over([story for story in tests if story.finer], briefs)
+    for name, plans in (
+        ("beats given", [(story, story.beats) for story in told_of]),
+        ("finer beats given", [(story, story.finer) for story in finer]),
+    ):
+        if plans:
+            wanted = [replace(asked(story), beats=beats) for story, beats in plans]
+            told = tell(checkpoint, wanted, Telling(decoding, seed=SEED))
+            rows = [
+                {"brief": asked(story).to_dict(), "beats": list(beats), "ended": one.ended, "text": one.text}
+                for (story, beats), one in zip(plans, told, strict=True)
+            ]
+            atomic.write_jsonl(out / f"{name.replace(' ', '-')}.jsonl", rows)
+            figures[name] = kept_of(rows)
     atomic.write_json(out / "base-eval.json", figures)
     return figures
 
