@@ -353,7 +353,7 @@ def test_what_can_not_be_filled_says_why() -> None:
     assert "relative" in reason(
         ANYBODYS, name="Ada", occupation="poet", place="a café", meets="her uncle and her aunt"
     )
-    left = replace(ANYBODYS, lines=(*ANYBODYS.lines, "They speak of Marguerite."))
+    left = replace(ANYBODYS, brief=Brief(keywords="x"), lines=(*ANYBODYS.lines, "They speak of Marguerite."))
     assert "'Marguerite' is a name" in reason(left, name="Ada", occupation="poet", place="a café")
     own = replace(ANYBODYS, brief=Brief(meets="Ada, a nurse"))
     assert "one name" in reason(own, name="Ada Moreau", occupation="poet", place="a café")
@@ -469,7 +469,7 @@ def check(plot: Plot, brief: Brief, made: Brief) -> None:
     assert made.name and made.place and made.meets
     said = " ".join(str(value) for value in made.to_dict().values() if value != list(made.beats))
     asked = {word.casefold() for word in re.findall(r"[^\W\d_]+", said)}
-    for word in re.findall(r"(?<=[\w,;] )[A-ZÀ-Ý][^\W\d_]*", told):
+    for word in re.findall(r"(?<=[\w,;] )[A-ZÀ-Ý][^\W\d_]*", told) if plot.brief else ():
         assert word.casefold() in asked or is_ordinary(word.casefold()) or word == "I", word
     assert not re.search(r"\b(?:a|an|the) (?:a|an|the)\b|,,| ,| \.|  |;;", told), told
     for field in ("occupation", "place"):
