@@ -3,7 +3,7 @@
 A brief has up to seven fields (name, occupation, place, meets, keywords, length, beats), any subset, possibly none.
 `header()` writes it as the lines that stand above a text in training and in a prompt; `Brief.parse` reads
 them back. Knows the format only: finds no brief in a text that has none (`data.detect` does) and invents none
-(`data.draw` does). Beats are a plot, one plain line for each paragraph; `data.beats` warns of beats that do not fit.
+(`data.draw` does). Beats are a plot: a line for each paragraph says what happens in it; `data.beats` warns of beats that do not fit.
 
     Brief(name="Nadia Benali", occupation="piano tuner", keywords="rain, key", length=380).header()
     -> "name: Nadia Benali\\noccupation: piano tuner\\nkeywords: rain, key\\nlength: 380\\n---\\n"

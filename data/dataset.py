@@ -100,7 +100,7 @@ def fits_beats(text: str, beats: Sequence[str]) -> bool:
 
 
 def told_block(text: str, tokenizer: Any, brief: Brief) -> Block:
-    """The one block of a text behind a brief with beats: each paragraph after the line of its beat, as a story is told.
+    """The one block of a text told from beats: behind the brief, each paragraph after the line of its beat, as a story is told.
 
     text: as many paragraphs as the brief has beats, between blank lines. brief: with beats. Brief and beats carry no loss.
     """

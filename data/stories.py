@@ -1,4 +1,4 @@
-"""The stories that the base is taught on: each with a gold brief, and most with beats, one plain line for each paragraph.
+"""The stories that the base is taught on: each with a gold brief, and most with beats, a line for each paragraph.
 
 Also the text forms in which a model meets a plot. A base writes a plan in a header, below the brief's fields:
 

@@ -1,4 +1,4 @@
-"""Tells stories from plots: behind a brief with beats, each paragraph after the line of its own beat, the best of several.
+"""Tells stories from plots: behind a brief, each paragraph after the line of its own beat, the best of several.
 
 A small model holds a scene for a paragraph and loses it over eight. So each paragraph gets a line that says what happens in it. Several
 candidates are drawn for each paragraph, and the story continues with the best one. All candidates of all stories are drawn together.
@@ -122,7 +122,7 @@ def tell(
 
 
 def beginning(checkpoint: Checkpoint, brief: Brief, opening: str = "") -> tuple[list[int], list[int]]:
-    """Return the token ids before the first drawn one, behind brief and beats and without them.
+    """Return the token ids before the first drawn one, behind the brief and the first beat, and without them.
 
     checkpoint: of the model. brief: with beats. opening: what the text begins with; each of its paragraphs takes a beat. Raises
     ValueError without beats, with fewer than the opening needs, and where no room is left for a text.
@@ -252,7 +252,7 @@ class _Story:
         *self.paragraphs, self.begun = opening.split(PARAGRAPHS)
 
     def begin(self, cache: RowCache, rows: Sequence[int]) -> None:
-        """Read brief and beats into the story's ``rows``: its candidates', then those that are guided by."""
+        """Read the brief and the first beat into the story's ``rows``: its candidates', then those that are guided by."""
         self.rows = list(rows)
         for row in self.rows:
             cache.cut(row, 0)

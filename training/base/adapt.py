@@ -274,7 +274,7 @@ class _Training(ExitStack):
 
     @torch.no_grad()
     def measure(self) -> dict[str, float]:
-        """Bits per byte of test stories: bare, behind their brief, behind brief and beats. The first process measures."""
+        """Bits per byte of test stories: bare, behind their brief, and told from their beats. The first process measures."""
         found: dict[str, float] = {}
         if processes.is_first() and self.tests:
             self.model.eval()

@@ -180,7 +180,7 @@ def kept_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def bits_of(checkpoint: Checkpoint, stories: Sequence[Story]) -> dict[str, float]:
-    """Bits per byte of ``stories`` under a loaded model: bare, behind their brief, behind brief and beats."""
+    """Bits per byte of ``stories`` under a loaded model: bare, behind their brief, and told from their beats."""
     return bits_per_byte(stories, checkpoint.tokenizer, lambda row: _nats(checkpoint, row))
 
 
