@@ -29,6 +29,9 @@ END = "---"  # the line that ends a header
 MAX_WORDS = 100_000  # the longest length that may be asked for
 MAX_BEATS = 20
 MAX_BEAT_WORDS = 60
+PLANS = ("auto", "given", "bank", "model", "none")
+"""Where the beats of a text come from. auto: what was given, else a plot of the bank where the model was taught to tell from beats. bank:
+one of its plots, where one fits. model: the base's own. none: no plan."""
 
 _LINE = re.compile(r"([A-Za-z][A-Za-z_ ]*):(?:[ \t]+(.*))?[ \t]*")
 _ANY_LINE = re.compile(r"([^\n]*)(?:\n|\Z)")

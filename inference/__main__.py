@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from data.brief import FIELDS, Brief
+from data.brief import FIELDS, PLANS, Brief
 from data.command import command
 from inference.exports import FORMATS, export, format_of
 
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--max-new-tokens", type=int)
     generate.add_argument(
         "--plan",
-        choices=("auto", "given", "bank", "model", "none"),
+        choices=PLANS,
         help="where the beats come from: the brief, the bank, the base, or nowhere (default: the run's, or auto)",
     )
     generate.add_argument(

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from transformers import TextIteratorStreamer
 
 from data.beats import check_beats
-from data.brief import Brief
+from data.brief import PLANS, Brief
 from data.dataset import encode, special_ids
 from data.detect import evidence
 from data.draw import complete_briefs
@@ -29,7 +29,7 @@ from inference.leaks import names_in
 from inference.measured import bands, measured
 from inference.novelty import CopyIndex, copy_limit, folded, words
 from inference.paragraphs import chooser
-from inference.plans import KINDS, Planner
+from inference.plans import Planner
 from inference.rows import Processor, batches, continuations, padded
 from inference.sample import Sample, Samples
 from inference.telling import Telling, beginning, tell
@@ -81,8 +81,8 @@ class Settings:
             )
         if self.backend not in BACKENDS:
             raise ValueError(f"unknown backend {self.backend!r}: choose {' or '.join(BACKENDS)}")
-        if self.plan is not None and self.plan not in KINDS:
-            raise ValueError(f"unknown plan {self.plan!r}: choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+        if self.plan is not None and self.plan not in PLANS:
+            raise ValueError(f"unknown plan {self.plan!r}: choose {', '.join(PLANS[:-1])} or {PLANS[-1]}")
         if isinstance(self.allow, str):
             object.__setattr__(self, "allow", (self.allow,))
 

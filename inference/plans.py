@@ -29,10 +29,6 @@ from inference.rows import Processor, batches, continuations, padded
 from inference.telling import USUAL
 from inference.whole_names import WholeNames
 
-KINDS = ("auto", "given", "bank", "model", "none")
-"""auto: what was given, else a plot of the bank where the model was taught to tell from beats. bank: one of its plots, where one fits.
-model: the base's own. none: no plan."""
-
 DRAWS = 8
 """Plans that the base writes for a brief, of which the soundest is taken."""
 
@@ -55,7 +51,7 @@ def tells_from_beats(checkpoint: Checkpoint) -> bool:
 class Planner:
     """Plans the texts of one call, in their order; no plot of the bank comes twice until all that fit have come.
 
-    checkpoint: what the texts are drawn from. kind: one of `KINDS`. seed: of all that is drawn. opening: whether the texts have an
+    checkpoint: what the texts are drawn from. kind: one of `data.brief.PLANS`. seed: of all that is drawn. opening: whether the texts have an
     opening that the user wrote; no plot fits one that it does not know. first_person: whether plots that are told by "I" may be taken.
     """
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data.bases import DEFAULT
+from data.brief import PLANS
 from training.settings import NAME, Rule, build, check, is_name, read_settings
 
 EPOCHS, FEWEST, MOST = 3, 10, 120
@@ -240,7 +241,7 @@ _RULES: list[Rule] = [
     ("samples", "from 1 to 100000", lambda v: 1 <= v <= 10**5),
     ("best_of", "from 1 to 1000", lambda v: 1 <= v <= 1000),
     ("draws", "from 1 to 64", lambda v: 1 <= v <= 64),
-    ("plan", "auto, bank, model or none", lambda v: v in ("auto", "bank", "model", "none")),
+    ("plan", "auto, bank, model or none", lambda v: v in PLANS and v != "given"),
     ("samples_per_fold", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("samples_control", "from 0 to 100000", lambda v: 0 <= v <= 10**5),
     ("temperature", "from 0 to 10", lambda v: 0 <= v <= 10),
