@@ -51,7 +51,7 @@ def tells_from_beats(checkpoint: Checkpoint) -> bool:
 class Planner:
     """Plans the texts of one call, in their order; no plot of the bank comes twice until all that fit have come.
 
-    checkpoint: what the texts are drawn from. kind: one of `data.brief.PLANS`. seed: of all that is drawn. opening: whether the texts have an
+    checkpoint: what the texts are drawn from. kind: one of `data.brief.PLANS`. seed: of all draws. opening: whether the texts have an
     opening that the user wrote; no plot fits one that it does not know. first_person: whether plots that are told by "I" may be taken.
     """
 
