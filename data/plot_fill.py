@@ -89,7 +89,8 @@ def _filled(plot: Plot, brief: Brief, rng: random.Random) -> Brief:
         if "{a job}" in beats:
             raise _Refused("the plot needs an occupation, and the brief has none")
     beats = _put_place(beats, place, gold.place)
-    beats = _put_met(beats, met, occupation) if met else beats
+    later = _later(met, occupation) if met else "[he]"
+    beats = _put_met(beats, met, later) if met else beats
     full, first, last = name_forms(name)
     slots = {"{name}": first, "{full}": full, "{last}": last, "{a job}": _with_article(occupation)}
     slots |= {f"{{{word}}}": form for word, form in _PRONOUNS[hero].items()}
@@ -99,6 +100,10 @@ def _filled(plot: Plot, brief: Brief, rng: random.Random) -> Brief:
             beats = re.sub(
                 rf"\{open_}his\{close}(?= (?:is|are|was|were)\b|[.,;:]|$)", "hers", beats, flags=re.MULTILINE
             )
+    # Whoever acts first in a line is named: a small model takes a pronoun for either of the two.
+    beats = re.sub(
+        r"^\{he\}", "{name}", re.sub(r"^\[he\]", later, beats, flags=re.MULTILINE), flags=re.MULTILINE
+    )
     for slot, said in slots.items():
         beats = beats.replace(slot, said)
     lines = tuple(_capital(line) for line in beats.split("\n"))
@@ -203,7 +208,7 @@ def _put_place(beats: str, place: str, own: str | None) -> str:
     return beats.replace("{place}", place).replace("{spot}", noun)
 
 
-def _put_met(beats: str, met: Person, occupation: str) -> str:
+def _put_met(beats: str, met: Person, later: str) -> str:
     """Introduce the person met, and say the name or the noun afterwards."""
     if met.name and not met.told:
         introduced, closing = met.name, ""
@@ -217,15 +222,18 @@ def _put_met(beats: str, met: Person, occupation: str) -> str:
         ),
         beats,
     )
+    return beats.replace("[met]", later)
+
+
+def _later(met: Person, occupation: str) -> str:
+    """How the person met is said again: by name, or as "the old man", "the nurse", "the other painter"."""
+    if met.name:
+        return name_forms(met.name)[1]
     looks = [look for look in met.looks if look in _AGES]
     clash = bool(occupation) and met.head == occupation.split()[-1]
-    if met.name:
-        later = name_forms(met.name)[1]
-    elif looks and (clash or met.noun in ("man", "woman", "lady", "gentleman", "fellow", "person")):
-        later = f"the {looks[0]} {met.noun}"
-    else:
-        later = f"the {'other ' if clash else ''}{met.noun}"
-    return beats.replace("[met]", later)
+    if looks and (clash or met.noun in ("man", "woman", "lady", "gentleman", "fellow", "person")):
+        return f"the {looks[0]} {met.noun}"
+    return f"the {'other ' if clash else ''}{met.noun}"
 
 
 def _with_article(phrase: str) -> str:

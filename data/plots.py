@@ -58,8 +58,8 @@ ANYBODY = "anybody.jsonl"
 LENGTH_TOLERANCE = 0.25
 """A plot's text is as long as a brief asks within this share."""
 
-WORDS_OF_A_WORD = 1.5
-"""Words that a story has for each word of its finer beats, where no story says it."""
+WORDS_OF_A_WORD = 1.3
+"""Words that a told text has for each word of its plot (LAB.md, 2026-11-30)."""
 
 MOVING = frozenset(("train", "boat"))
 """Kinds of place that only a plot of their own goes with."""
@@ -94,8 +94,6 @@ class Plot:
 
     lines: tuple[str, ...]
     """The beats: with slots where it is for anybody, else as they tell their own story."""
-    words: int
-    """About how many words a text has that tells it."""
     brief: Brief = field(default_factory=Brief)
     """What its own story is about. A plot for anybody has none of it."""
     title: str = ""
@@ -114,6 +112,11 @@ class Plot:
     """Where it can happen: "any", "indoors", "outdoors", "café" (where food or drink is served), "this" (its own kind of place)."""
     first_person: bool = False
     """Whether it is told by "I"."""
+
+    @cached_property
+    def length(self) -> float:
+        """About how many words a text has that tells it."""
+        return WORDS_OF_A_WORD * sum(len(line.split()) for line in self.lines)
 
     @cached_property
     def elsewhere(self) -> str:
@@ -189,7 +192,7 @@ def fits(plot: Plot, brief: Brief, first_person: bool = False) -> bool:
     """
     if plot.first_person and not first_person:
         return False
-    if brief.length and abs(plot.words - brief.length) > LENGTH_TOLERANCE * brief.length:
+    if brief.length and abs(plot.length - brief.length) > LENGTH_TOLERANCE * brief.length:
         return False
     hero = likely_gender(brief.name) if brief.name else None
     if hero and plot.hero and hero != plot.hero and not plot.first_person:
@@ -259,15 +262,13 @@ def _fits_surroundings(plot: Plot, place: str) -> bool:
 
 def _of_anybody(row: dict[str, Any]) -> Plot:
     beats = tuple(row["beats"])
-    length = round(sum(len(beat.split()) for beat in beats) * WORDS_OF_A_WORD)
-    return Plot(beats, length, title=row["title"], age=row["age"], where=row["place"])
+    return Plot(beats, title=row["title"], age=row["age"], where=row["place"])
 
 
 def _of_story(story: Story, row: dict[str, Any]) -> Plot:
     lines = tuple(row["beats"])
     return Plot(
         lines,
-        len(story.text.split()),
         story.brief,
         hero=row["hero"].replace("?", "") or None,
         met=row["met"].replace("?", "") or None,

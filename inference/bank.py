@@ -55,7 +55,9 @@ def find_plot(
     first_person: also plots that are told by "I". Returns the plot's number and the brief with beats and with what it left open;
     None where no plot can be filled wholly.
     """
-    near = np.argsort(-(_near() @ embed([_about(brief)])[0]), kind="stable")
+    alike = _near() @ embed([_about(brief)])[0]
+    # Those for anybody come first: no story of the bank could be copied by them.
+    near = np.lexsort((-alike, [bool(plot.brief) for plot in plots()]))
     found: list[tuple[int, Brief]] = []
     seed = rng.random()
     for number in near.tolist():

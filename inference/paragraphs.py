@@ -11,7 +11,9 @@ from functools import lru_cache
 import numpy as np
 
 from data.brief import Brief
+from data.descriptions import name_forms, person
 from data.english import pronouns
+from data.lists import groups
 from data.stories import PARAGRAPHS
 from inference.adherence import adherence, content_words, said_share
 from inference.novelty import words
@@ -33,6 +35,7 @@ WEIGHTS = {
     "cut": -1.0,
     "length": -0.5,
     "contrary": -1.0,
+    "swapped": -1.5,
     "copied": -4.0,
 }
 """What each of `traits` counts."""
@@ -67,6 +70,7 @@ def traits(brief: Brief, before: Sequence[str], drawn: Sequence[Paragraph]) -> l
     cosine with a paragraph before, beyond that of their beats. repeated: share of its 4-grams that stand in the text already. strangers:
     names that neither brief nor text has. open: a quotation that is not closed, or no end of a sentence. cut: it did not
     end by itself. length: how far it is from its share of the words, as a factor's logarithm. contrary: he is called she.
+    swapped: acts of the beat that the other one does.
     """
     beats, at = brief.beats, len(before)
     vectors = np.stack(
@@ -95,8 +99,9 @@ def traits(brief: Brief, before: Sequence[str], drawn: Sequence[Paragraph]) -> l
                 "cut": float(not one.whole),
                 "length": abs(float(np.log(max(1, len(one.text.split())) / share))),
                 "contrary": float(
-                    _contrary(brief, [*before, one.text]) or _swapped(brief, beats[at], one.text)
+                    _contrary(brief, [*before, one.text]) or _other_gender(brief, beats[at], one.text)
                 ),
+                "swapped": float(min(2, swapped_acts(brief, beats[at], one.text))),
             }
         )
     return found
@@ -129,7 +134,44 @@ def _contrary(brief: Brief, paragraphs: Sequence[str]) -> bool:
     )
 
 
-def _swapped(brief: Brief, beat: str, text: str) -> bool:
+def swapped_acts(brief: Brief, beat: str, text: str) -> int:
+    """Count the acts of a beat that its paragraph lets the other one of the two people do.
+
+    brief: names the two. An act counts where a name or noun stands before its verb or behind "said", and no pronoun.
+    """
+    asked, told = _acts(brief, beat), _acts(brief, text)
+    return sum((1 - who, act) in asked and (who, act) not in asked for who, act in told)
+
+
+def _acts(brief: Brief, text: str) -> set[tuple[int, str]]:
+    """Who does what: 0 is the protagonist, 1 the person met."""
+    met = person(brief.meets) if brief.meets else None
+    if not brief.name or met is None:
+        return set()
+    names = [name_forms(brief.name)[1], name_forms(met.name)[1] if met.name else met.head]
+    found = set()
+    for who, name in enumerate(map(re.escape, names)):
+        for hit in re.finditer(
+            rf"\b{name},? (?:\w+ly )?([a-z]+)|\b(said|asked) (?:the (?:\w+ )?)?{name}\b", text
+        ):
+            found.add((who, _stem(hit[1] or hit[2])))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _stems() -> dict[str, str]:
+    return {form: stem for stem, forms in groups("verbs").items() for form in (stem, *forms)}
+
+
+def _stem(verb: str) -> str:
+    """A verb without its ending: "nods", "nodded" -> "nod"; verbs of speech are all "say"."""
+    if verb in _stems():
+        return _stems()[verb]
+    bare = re.sub(r"(?:es|ed|s|d|e)\Z", "", verb)
+    return bare[:-1] if len(bare) > 3 and bare[-1] == bare[-2] else bare
+
+
+def _other_gender(brief: Brief, beat: str, text: str) -> bool:
     """Whether a beat without the protagonist has the pronouns of one gender, and the paragraph those of the other."""
     first = (brief.name or "").split()[:1]
     if any(name in beat or name in text for name in first):

@@ -7,7 +7,7 @@ import pytest
 
 from data.brief import Brief
 from inference.adherence import said_share
-from inference.paragraphs import chooser, traits
+from inference.paragraphs import chooser, swapped_acts, traits
 from inference.telling import Paragraph
 
 BRIEF = Brief(
@@ -50,6 +50,7 @@ def drawn(*texts: str, whole: Sequence[bool] = ()) -> list[Paragraph]:
             "Ada took off his hat. He smiled, and he sat down beside him. Ada asked what he himself was thinking.",
             "contrary",
         ),
+        ("Tom sat there. “What are you thinking of?” Tom asked with a smile, and looked at Ada.", "swapped"),
     ],
 )
 def test_each_trait_speaks_against_what_it_is_for(bad: str, trait: str) -> None:
@@ -107,3 +108,18 @@ def test_the_first_paragraph_has_nothing_before_it() -> None:
 )
 def test_said_share(beat: str, paragraph: str, share: float) -> None:
     assert said_share(beat, paragraph) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("beat", "text", "swapped"),
+    [
+        ("Tom says that he lost it. Ada nods.", "“I lost it,” Tom said, and Ada nodded.", 0),
+        ("Tom says that he lost it. Ada nods.", "Ada explained that she had lost it. Tom nodded.", 2),
+        ("Tom asks, and Ada answers.", "“Where?” said Tom. “Here,” Ada replied.", 0),
+        ("Ada gives Tom the key.", "Tom gave her the key.", 1),
+        ("She gives him the key.", "Tom gave her the key.", 0),
+    ],
+)
+def test_an_act_of_the_other_one_is_counted(beat: str, text: str, swapped: int) -> None:
+    assert swapped_acts(BRIEF, beat, text) == swapped
+    assert swapped_acts(Brief(name="Ada"), beat, text) == 0
