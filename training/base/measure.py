@@ -196,9 +196,9 @@ def _nats(checkpoint: Checkpoint, row: Row) -> float:
 def table(figures: dict[str, Any]) -> str:
     """The figures of `evaluate` or `compare` as lines."""
     kinds = [kind for kind, value in figures.items() if isinstance(value, dict) and "stories" in value]
-    lines = [
-        f"{figures['base']}: share of {figures[kinds[0]]['stories']} stories of each kind, one draw each, 95 % interval"
-    ]
+    counts = {figures[kind]["stories"] for kind in kinds}
+    many = str(max(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+    lines = [f"{figures['base']}: share of {many} stories of each kind, one draw each, 95 % interval"]
     lines.append(f"{'':12}{'must':>6}" + "".join(f"{kind:>28}" for kind in kinds))
     for rule in RULES:
         cells = [figures[kind].get(rule) for kind in kinds]
