@@ -371,7 +371,7 @@ def test_every_switch_changes_what_is_learned_and_gives_the_same_again(
     texts = [TEXTS[0][:200], TEXTS[1][:200]]
     plain, first, second = (tuned(texts, 2, **settings, **s) for s in ({}, switch, switch))
     assert largest_difference(first, second) == 0
-    assert largest_difference(first, plain) > 1e-6
+    assert largest_difference(first, plain) > 0
     assert list(first) == list(load_weights(BASE).state_dict())
 
 
