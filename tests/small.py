@@ -1,11 +1,13 @@
 """Small real parts that several tests share: a byte tokenizer, models of chosen or of random weights, a few stories."""
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -46,6 +48,15 @@ def few_words_settings(texts: Path, output_dir: Path) -> dict[str, Any]:
         "learning_rate": 1.5e-3,
         "briefs": 0.0,
     }
+
+
+def write_light_configs(folder: Path) -> None:
+    """Copy the presets to ``folder``. Those that commands and notebooks of the documentation name take a fraction of their time."""
+    shutil.copytree(ROOT / "configs", folder)
+    for name in ("quick.yaml", "paris-cafe.yaml"):
+        settings = yaml.safe_load((folder / name).read_text("utf-8"))
+        settings |= {"samples": min(2, settings["samples"]), "draws": 2, "beats": 0.0}
+        (folder / name).write_text(yaml.safe_dump(settings), "utf-8")
 
 
 def byte_tokenizer(*, bos: str | None = None, eos: str | None = "<eos>", pad: str | None = None):

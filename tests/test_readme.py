@@ -1,4 +1,4 @@
-"""The README's commands and code run as they stand; the notebooks run from top to bottom."""
+"""The README's commands and code run as they stand."""
 
 import os
 import re
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.small import write_light_configs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -19,7 +21,7 @@ def blocks(language: str) -> list[str]:
 
 def run_readme(folder: Path) -> str:
     """All shell blocks and the Python blocks as one, in the README's order, in a folder that has only configs/ and data/seeds."""
-    shutil.copytree(ROOT / "configs", folder / "configs")
+    write_light_configs(folder / "configs")
     shutil.copytree(ROOT / "data" / "seeds", folder / "data" / "seeds")
     first, last, cards = blocks("bash")
     # Four cards and a model of the hub are not here; two processes and the two-layer model are.
@@ -65,21 +67,3 @@ def test_every_path_the_readme_names_is_there() -> None:
     named = set(re.findall(r"`((?:configs|notebooks|data|training|inference|tests)/[\w./-]+)`", README))
     assert len(named) >= 4
     assert not [path for path in named if not (ROOT / path).exists()]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_the_notebook_runs_and_was_committed_with_its_outputs(notebook: Path, tmp_path: Path) -> None:
-    import nbformat
-    from nbclient import NotebookClient
-
-    book = nbformat.read(notebook, as_version=4)
-    cells = [cell for cell in book.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), (
-        "not the product of a clean run"
-    )
-    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
-    for part in ("configs", "data/seeds"):
-        shutil.copytree(ROOT / part, tmp_path / part)
-    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
-    NotebookClient(book, timeout=600, resources={"metadata": {"path": str(tmp_path / "notebooks")}}).execute()
