@@ -211,7 +211,7 @@ def is_area(place: str) -> bool:
 def plain_place(place: str) -> str:
     """A place without the preposition before its article: "in a café" -> "a café"."""
     first, _, rest = place.partition(" ")
-    return rest if first in ("in", "on", "at") and rest.split()[0] in ("a", "an", "the") else place
+    return rest if first in ("in", "on", "at") and rest.startswith(("a ", "an ", "the ")) else place
 
 
 @cache

@@ -30,7 +30,7 @@ from data.descriptions import (
 )
 from data.english import given_names, grammar, indefinite, is_ordinary, singular
 from data.lists import entries, words
-from data.plots import Plot
+from data.plots import Plot, word_list
 
 __all__ = ["fill_plot"]
 
@@ -42,7 +42,9 @@ _PATH = {"in": "into", "on": "onto", "at": "to", "by": "to"}
 """The preposition of going there, by that of being there."""
 _AT, _TO = frozenset(("at", "in", "on", "by", "inside")), frozenset(("to", "into", "onto"))
 _AGES = frozenset(("old", "young", "elderly"))
-_WEARING = ("with", "in", "from")
+_WEARING = "(?:with|in|from)"
+_SLOT = re.compile(r"[{\[][^}\]]*[}\]]")
+_ARTICLE = re.compile(r"\A(?:[Aa]n?|[Tt]he) (?=\w)")
 _ABSTRACT = ("ness", "ship", "ity", "tion", "ment", "ance", "ence", "dom", "hood", "ism", "ure")
 
 
@@ -125,7 +127,7 @@ def _filled(plot: Plot, brief: Brief, rng: random.Random) -> Brief:
 
 def _check_slots(beats: str, plot: Plot, brief: Brief) -> None:
     """Refuse a plot that has no slot for what it is to be told of, or says its own beside it."""
-    gold, left = plot.brief, set(_words(re.sub(r"[{\[][^}\]]*[}\]]", " ", beats)))
+    gold, left = plot.brief, set(word_list(_SLOT.sub(" ", beats)))
     met = [person(meets) for meets in (gold.meets, brief.meets) if meets]
     own = {
         "occupation": (gold.occupation or "").split()[-1:],
@@ -164,7 +166,8 @@ def _put_place(beats: str, place: str, own: str | None) -> str:
     """Say the place where the plot says its own, behind the right preposition."""
     first = place.split()[0]
     there = preposition(place_noun(place))
-    noun = next((word for word in _parts(place) if word.casefold() == place_noun(place)), "place")
+    parts = re.findall(r"[^\W_]+", place)
+    noun = next((word for word in parts if word.casefold() == place_noun(place)), "place")
     old = preposition(place_noun(own)) if own else "at"
     area = is_area(place)
     hit = re.search(r"(?:\b(?P<before>[A-Za-z]+) )?\{place\}", beats)
@@ -187,7 +190,7 @@ def _put_place(beats: str, place: str, own: str | None) -> str:
         else:
             beats = beats[: hit.start()] + (f"to {place}" if before == "to" else said) + beats[hit.end() :]
         return beats.replace("{spot}", place_noun(own) if own else "place")
-    rest = _words(re.sub(r"[{\[][^}\]]*[}\]]", " ", beats))
+    rest = word_list(_SLOT.sub(" ", beats))
     if own and place_noun(own) != place_noun(place) and place_noun(own) in rest:
         raise _Refused("the plot's own place is left")
     if there is None and own is None:
@@ -215,14 +218,9 @@ def _put_met(beats: str, met: Person, later: str) -> str:
     else:
         introduced, closing = (f"{met.name}, {met.told}", ",") if met.name else (met.told, "")
     # "Ana, a nurse, sits", but "Ana, a nurse with a hat, sits".
-    behind = re.compile(rf"\[a met\](,? (?:{'|'.join(_WEARING)})\b|[,.;:'’\n]|$)?", re.MULTILINE)
-    beats = behind.sub(
-        lambda hit: (
-            introduced + (closing if hit[1] is None else (hit[1].removeprefix(",") if hit[1][1:] else hit[1]))
-        ),
-        beats,
-    )
-    return beats.replace("[met]", later)
+    beats = re.sub(rf"\[a met\],(?= {_WEARING}\b)", "[a met]", beats)
+    beats = re.sub(rf"\[a met\](?! {_WEARING}\b|[,.;:'’\n]|\Z)", f"[a met]{closing}", beats)
+    return beats.replace("[a met]", introduced).replace("[met]", later)
 
 
 def _later(met: Person, occupation: str) -> str:
@@ -237,7 +235,7 @@ def _later(met: Person, occupation: str) -> str:
 
 
 def _with_article(phrase: str) -> str:
-    return indefinite(re.sub(r"\A(?:[Aa]n?|[Tt]he) (?=\w)", "", phrase)) if phrase else ""
+    return indefinite(_ARTICLE.sub("", phrase)) if phrase else ""
 
 
 def _capital(line: str) -> str:
@@ -249,8 +247,8 @@ def _check_names(lines: Sequence[str], brief: Brief) -> None:
     """Refuse beats with a name that the brief does not have: of the plot's own people or place."""
     asked = " ".join(filter(None, (brief.name, brief.occupation, brief.place, brief.meets)))
     known = {word.casefold() for word in re.findall(r"[^\W\d_]+", asked)}
+    titled = {f"{word}." for word in words("honorifics")}
     for line in lines:
-        titled = {f"{word}." for word in words("honorifics")}
         openings = re.finditer(r"(?:\A|(\w+[.!?:]) )([^\W\d_]+)", line)
         opening = {hit.start(2) for hit in openings if (hit[1] or "").casefold() not in titled}
         for hit in re.finditer(r"[^\W\d_]+", line):
@@ -278,7 +276,7 @@ def _put_keywords(
     for keyword in keywords:
         if _has(keyword, lines):
             continue
-        bare = re.sub(r"\A(?:[Aa]n?|[Tt]he) (?=\w)", "", keyword)
+        bare = _ARTICLE.sub("", keyword)
         low, head = keyword.casefold(), keyword.casefold().split()[-1]
         several = head.endswith("s") and indefinite(head).startswith("the ")
         thing = bool({head, singular(head)} & words("things")) and head not in kinds["topics"]
@@ -286,7 +284,7 @@ def _put_keywords(
         if keyword[0].isupper() or low.startswith(("his ", "her ")):
             topics.append(keyword)
         elif low in kinds["times"]:
-            if any(word in kinds["times"] for line in lines for word in _words(line)):
+            if any(word in kinds["times"] for line in lines for word in word_list(line)):
                 raise _Refused(f"the beats have another time than {keyword!r}")
             scene.append(f"It is {keyword}.")
         elif low in kinds["weather"]:
@@ -319,17 +317,9 @@ def _stopped(line: str) -> str:
 
 def _has(phrase: str, lines: Sequence[str]) -> bool:
     """Whether one beat has all words of a phrase, in singular or plural."""
-    wanted = {singular(word) for word in _words(phrase)}
-    return any(wanted <= {singular(word) for word in _words(line)} for line in lines)
+    wanted = {singular(word) for word in word_list(phrase)}
+    return any(wanted <= {singular(word) for word in word_list(line)} for line in lines)
 
 
 def _listed(phrases: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(phrases[:-1]), phrases[-1])))
-
-
-def _parts(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.casefold())

@@ -47,6 +47,7 @@ __all__ = [
     "slotted",
     "story_key",
     "with_finer_beats",
+    "word_list",
 ]
 
 STORIES = "stories.jsonl.xz"
@@ -127,7 +128,7 @@ class Plot:
     @cached_property
     def lowered(self) -> frozenset[str]:
         """The words of `elsewhere`, in lower case."""
-        return frozenset(_said(self.elsewhere))
+        return frozenset(word_list(self.elsewhere))
 
     @cached_property
     def beats(self) -> tuple[str, ...]:
@@ -221,7 +222,7 @@ def _fits_met(plot: Plot, meets: str) -> bool:
     if own and own.head and own.head == found.head:
         return True
     # "A woman with a dog" can be nobody else where the dog runs off.
-    said = _said(" ".join(plot.beats)) if own and own.tail else []
+    said = word_list(" ".join(plot.beats)) if own and own.tail else []
     return plot.any_met and not (own and any(word in said for word in _long(own.tail)))
 
 
@@ -252,7 +253,7 @@ def _fits_surroundings(plot: Plot, place: str) -> bool:
     """Whether a plot of a story speaks of no sea, hill, square or train that is not at the place."""
     if not plot.brief.place:
         return True
-    there = set(_said(place))
+    there = set(word_list(place))
     if not all(there & set(tied) or plot.lowered.isdisjoint(tied) for tied in groups("scenery").values()):
         return False
     alike = {place_noun(plot.brief.place), place_noun(place)}
@@ -280,13 +281,14 @@ def _of_story(story: Story, row: dict[str, Any]) -> Plot:
     )
 
 
-def _said(text: str) -> list[str]:
+def word_list(text: str) -> list[str]:
+    """The words of a text in lower case."""
     return re.findall(r"[^\W_]+", text.casefold())
 
 
 def _long(phrase: str) -> list[str]:
     """The words of a phrase that are no small ones."""
-    return [word for word in _said(phrase) if len(word) > 2 and word not in PREPOSITIONS]
+    return [word for word in word_list(phrase) if len(word) > 2 and word not in PREPOSITIONS]
 
 
 def slotted(beats: Sequence[str], brief: Brief) -> tuple[str, ...]:
