@@ -1,22 +1,20 @@
-"""Matrix products for drawing on a CPU: each weight is laid out once as oneDNN reads it best.
+"""A twin of a model for drawing on a CPU: each weight is laid out once as oneDNN reads it best.
 
 A step of drawing multiplies few rows by all weights. torch's own product reads them as they lie, which is slow for few rows on AMD
 processors above all: a step of four rows takes 1.8 times as long, one of 32 rows 1.2 times (LAB.md). And oneDNN rounds a row
 alike whatever number of rows lies beside it. Attention of single tokens is worked out plainly: torch's own gives each thread a part
-of the rows and a buffer of its own, and rounding depends on that buffer. Nothing of the model is changed, so that other threads may use it
-meanwhile: the products are exchanged in the calls of the own thread alone. torch's compiler uses the same two functions
-(`torch.ops.mkldnn`).
+of the rows and a buffer of its own, and rounding depends on that buffer. The twin shares the weights of the model, and nothing of the
+model is changed, so that other threads may use it meanwhile. torch's compiler uses the same two functions (`torch.ops.mkldnn`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import copy
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
-from transformers import PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from inference.decoding import SMALL
 
@@ -26,19 +24,27 @@ ROWS = 16
 WHOLE = 64
 """Keys come in multiples of this where rows are at places of their own (`inference.row_cache`)."""
 
+ATTENTION = "plain_for_single_tokens"
+"""Name of the twin's attention in transformers."""
 
-@contextmanager
-def packed_weights(model: PreTrainedModel) -> Iterator[None]:
-    """Multiply by packed weights meanwhile, in this thread.
 
-    model: drawn from. Its weights exist a second time meanwhile. Nothing happens for a model on a card, one whose weights are not
-    float32, one of less than `SMALL` parameters, where calls take longer than products, and where torch comes without oneDNN.
+def packed(model: PreTrainedModel) -> PreTrainedModel:
+    """Make a twin of a model that multiplies by packed weights.
+
+    model: drawn from. Returns ``model`` itself where it lies on a card, is not float32 or has less than `SMALL` parameters, where
+    calls take longer than products, and where torch comes without oneDNN. The weights of a twin lie in memory a second time.
     """
     if not _worth_packing(model):
-        yield
-        return
-    with _Packed(model):
-        yield
+        return model
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
+    twin = copy.deepcopy(model, shared)
+    if twin.config._attn_implementation == "sdpa":
+        twin.config._attn_implementation = ATTENTION
+    for module in list(twin.modules()):
+        for name, layer in module.named_children():
+            if isinstance(layer, nn.Linear):
+                setattr(module, name, _PackedLinear(layer))
+    return twin
 
 
 def _worth_packing(model: PreTrainedModel) -> bool:
@@ -52,46 +58,49 @@ def _worth_packing(model: PreTrainedModel) -> bool:
     )
 
 
-class _Packed(TorchFunctionMode):
-    """Takes the products of ``model``'s linear layers over, and the attention of single tokens; all other calls go on as they are."""
+class _PackedLinear(nn.Module):
+    """A linear layer by its packed weight."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        pack = torch.ops.mkldnn._reorder_linear_weight
-        self._packed = {
-            id(layer.weight): pack(layer.weight.detach(), ROWS)
-            for layer in model.modules()
-            if isinstance(layer, nn.Linear)
-        }
+        self.weight, self.bias = layer.weight, layer.bias
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), ROWS)
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        if func is functional.linear and not kwargs and (weight := self._packed.get(id(args[1]))) is not None:
-            bias = args[2] if len(args) > 2 else None
-            return torch.ops.mkldnn._linear_pointwise(args[0], weight, bias, "none", [], "")
-        kwargs = kwargs or {}
-        if func is functional.scaled_dot_product_attention and _is_plain(*args, **kwargs):
-            return _attended(args[0], args[1], args[2], kwargs["attn_mask"], kwargs["scale"])
-        return func(*args, **kwargs)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+        return found
 
 
-def _is_plain(
-    query: torch.Tensor, key: torch.Tensor, *_: Any, attn_mask: Any = None, scale: Any = None, **other: Any
-) -> bool:
-    """Whether this is attention of single tokens: of few queries, by a mask of yes and no, without more to it. With another number
-    of keys the places of the rows differ in how they lie in memory, and that decides a rounding too."""
+def plain_for_single_tokens(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention function: (B, H, T, D), of keys and values a whole fraction of the H, to (B, T, H, D).
+
+    By plain products where there are few queries and a mask of yes and no over whole multiples of `WHOLE` keys, else by torch's own.
+    With another number of keys the places of the rows differ in how they lie in memory, and that decides a rounding too.
+    """
     few = (
         query.shape[-2] < ROWS
         and key.shape[-2] % WHOLE == 0
-        and attn_mask is not None
-        and attn_mask.dtype == torch.bool
+        and attention_mask is not None
+        and attention_mask.dtype == torch.bool
     )
-    return few and scale is not None and not any(other.values())
+    if not few or attention_mask is None or scaling is None or kwargs.get("dropout"):
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    batch, heads, length, width = query.shape
+    shared = heads // key.shape[1]  # queries to one head of keys
+    asked = (query * scaling).reshape(batch, -1, shared * length, width)
+    within = attention_mask.repeat(1, 1, shared, 1) if length > 1 else attention_mask
+    scores = torch.matmul(asked, key.transpose(-2, -1)).masked_fill_(~within, -torch.inf)
+    found = torch.matmul(torch.softmax(scores, dim=-1), value).view(batch, heads, length, width)
+    return found.transpose(1, 2).contiguous(), None
 
 
-def _attended(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, within: torch.Tensor, scale: float
-) -> torch.Tensor:
-    scores = torch.matmul(query * scale, key.transpose(-2, -1)).masked_fill_(~within, -torch.inf)
-    return torch.matmul(torch.softmax(scores, dim=-1), value)
+AttentionInterface.register(ATTENTION, plain_for_single_tokens)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)

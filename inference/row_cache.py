@@ -12,7 +12,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from inference.cache import CHUNK, has_full_attention
-from inference.packed_weights import WHOLE
+from inference.packed_weights import ATTENTION, WHOLE
 
 
 class RowCache:
@@ -96,7 +96,8 @@ class RowCache:
 def takes_rows(model: PreTrainedModel) -> bool:
     """Whether all layers of ``model`` have full attention, by torch's own, which is what a `RowCache` serves."""
     # A mask of yes and no is what torch's own attention takes.
-    return getattr(model.config, "_attn_implementation", None) == "sdpa" and has_full_attention(model)
+    own = getattr(model.config, "_attn_implementation", None) in ("sdpa", ATTENTION)
+    return own and has_full_attention(model)
 
 
 class _RowLayer(DynamicLayer):

@@ -22,7 +22,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from inference.cache import chunked_cache
 from inference.decoding import few_threads
-from inference.packed_weights import packed_weights
+from inference.packed_weights import packed
 
 ROWS = 4
 """Rows of a batch come in multiples of this: with fewer, the matrix products take another way."""
@@ -94,6 +94,7 @@ def continuations(
     ``processors`` make the scores such that the best is what is drawn; those with a ``keep`` are told of rows that leave.
     ``streamer`` gets the first row's.
     """
+    model = packed(model)
     rows = filled(prompts)
     ids = torch.tensor([[end] * (width - len(row)) + row for row in rows], device=model.device)  # (B, T)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
@@ -104,38 +105,37 @@ def continuations(
     # repetition_penalty, for one.
     own = model.generation_config
     try:
-        with packed_weights(model):
-            while there and len(drawn[there[0]]) < most:
-                model.generation_config = GenerationConfig(
-                    do_sample=False,  # all of the drawing happens in the processors
-                    max_new_tokens=most - len(drawn[there[0]]),
-                    eos_token_id=end,
-                    pad_token_id=end,
+        while there and len(drawn[there[0]]) < most:
+            model.generation_config = GenerationConfig(
+                do_sample=False,  # all of the drawing happens in the processors
+                max_new_tokens=most - len(drawn[there[0]]),
+                eos_token_id=end,
+                pad_token_id=end,
+            )
+            before = ids.shape[1]
+            with few_threads(model):
+                ids = model.generate(  # type: ignore[operator]  # a mixin that mypy does not see
+                    input_ids=ids,
+                    attention_mask=mask,
+                    logits_processor=LogitsProcessorList([_First(len(there), processors, end)]),
+                    # Without a cache of its own what is known of the rows would be lost with a call.
+                    stopping_criteria=StoppingCriteriaList([_Fewer(len(there), end)] if cache else []),
+                    streamer=streamer and _FirstRow(streamer),
+                    past_key_values=cache,
                 )
-                before = ids.shape[1]
-                with few_threads(model):
-                    ids = model.generate(  # type: ignore[operator]  # a mixin that mypy does not see
-                        input_ids=ids,
-                        attention_mask=mask,
-                        logits_processor=LogitsProcessorList([_First(len(there), processors, end)]),
-                        # Without a cache of its own what is known of the rows would be lost with a call.
-                        stopping_criteria=StoppingCriteriaList([_Fewer(len(there), end)] if cache else []),
-                        streamer=streamer and _FirstRow(streamer),
-                        past_key_values=cache,
-                    )
-                for row, tokens in zip(there, ids[:, before:].tolist(), strict=False):
-                    drawn[row] += tokens
-                still = [i for i, row in enumerate(there) if end not in drawn[row]]
-                there = [there[i] for i in still]
-                if not still or cache is None:
-                    break
-                for processor in processors:
-                    if isinstance(processor, RowProcessor):
-                        processor.keep(still)
-                kept = torch.tensor(filling(still, len(ids)), device=ids.device)
-                mask = torch.cat([mask, mask.new_ones(len(ids), ids.shape[1] - before)], dim=1)[kept]
-                ids = ids[kept]
-                cache.batch_select_indices(kept)
+            for row, tokens in zip(there, ids[:, before:].tolist(), strict=False):
+                drawn[row] += tokens
+            still = [i for i, row in enumerate(there) if end not in drawn[row]]
+            there = [there[i] for i in still]
+            if not still or cache is None:
+                break
+            for processor in processors:
+                if isinstance(processor, RowProcessor):
+                    processor.keep(still)
+            kept = torch.tensor(filling(still, len(ids)), device=ids.device)
+            mask = torch.cat([mask, mask.new_ones(len(ids), ids.shape[1] - before)], dim=1)[kept]
+            ids = ids[kept]
+            cache.batch_select_indices(kept)
     finally:
         model.generation_config = own
     return drawn

@@ -22,7 +22,7 @@ from inference.checkpoints import Checkpoint
 from inference.decoding import Decoding, few_threads
 from inference.guard import CopyGuard
 from inference.guidance import Guided
-from inference.packed_weights import packed_weights
+from inference.packed_weights import packed
 from inference.row_cache import RowCache
 from inference.rows import ROWS, Processor, filling, worth_leaving
 from inference.whole_names import WholeNames
@@ -194,9 +194,9 @@ class _Teller:
         """Yield each story's number and the story as soon as it is told."""
         if not self.waiting:
             return
-        model = self.checkpoint.model
+        model = packed(self.checkpoint.model)
         self.cache = RowCache(model, -(-len(self.slots) * self.each // ROWS) * ROWS)
-        with packed_weights(model), few_threads(model):
+        with few_threads(model):
             while True:
                 for slot in range(len(self.slots)):
                     while (story := self._at(slot)) and (told := story.draw(self.cache)):

@@ -46,20 +46,21 @@ class WholeNames(LogitsProcessor):
         for last, token in zip(self._last, input_ids[:, -1].tolist(), strict=True):
             last[:] = [*last[1 - MOST :], token]
         refused = [
-            (row, token)
+            (row, name.again)
             for row, (names, last) in enumerate(zip(self._rows, self._last, strict=True))
             for name in names
             if name.is_begun(last)
-            for token in name.again
         ]
-        for row, (names, last) in enumerate(zip(self._rows, self._last, strict=True)):
-            if self._in_the_middle(names, last):
-                refused += [(row, token) for token in _ending(self._tokenizer)]
+        refused += [
+            (row, _ending(self._tokenizer))
+            for row, (names, last) in enumerate(zip(self._rows, self._last, strict=True))
+            if self._in_the_middle(names, last)
+        ]
         if not refused:
             return scores
         scores = scores.clone()  # type: ignore[assignment]
-        rows, tokens = zip(*refused, strict=True)
-        scores[list(rows), list(tokens)] = -torch.inf
+        for row, tokens in refused:
+            scores[row].index_fill_(0, tokens.to(scores.device), -torch.inf)
         return scores
 
     def _in_the_middle(self, names: Sequence["_Name"], last: Sequence[int]) -> bool:
@@ -72,13 +73,15 @@ class WholeNames(LogitsProcessor):
 
 
 @lru_cache(maxsize=2)
-def _ending(tokenizer: Any) -> list[int]:
-    """The tokens that end a word: those that do not go on with a letter or an apostrophe."""
-    return [
-        token
-        for token in range(len(tokenizer))
-        if not re.match(r"[^\W\d_]|['’\-\ufffd]", tokenizer.decode([token]))
-    ]
+def _ending(tokenizer: Any) -> torch.Tensor:
+    """The tokens (N,) that end a word: those that do not go on with a letter or an apostrophe."""
+    return torch.tensor(
+        [
+            token
+            for token in range(len(tokenizer))
+            if not re.match(r"[^\W\d_]|['’\-\ufffd]", tokenizer.decode([token]))
+        ]
+    )
 
 
 class _Name:
@@ -92,7 +95,9 @@ class _Name:
         begun = [ids for end in range(2, len(name)) if len(ids := encode(f" {name[:end]}", tokenizer)) == 1]
         first = {ids[0] for ids in [encode(f" {name}", tokenizer), *begun]}
         # Not a space alone, where that is a token: any word may follow it.
-        self.again = sorted(token for token in first if tokenizer.decode([token]).strip())
+        self.again = torch.tensor(
+            sorted(token for token in first if tokenizer.decode([token]).strip()), dtype=torch.long
+        )
 
     def is_begun(self, last: list[int]) -> bool:
         """Whether the ``last`` tokens end with some of the name's, but not all of them."""

@@ -1,16 +1,15 @@
-"""Products by packed weights: those of the model, rounded alike in any batch, in the own thread and for that time alone."""
+"""Products by packed weights: those of the model, rounded alike in any batch, by a twin that leaves the model as it was."""
 
 import copy
-import threading
 from typing import Any
 
 import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from inference import packed_weights as module
 from inference.decoding import SMALL
-from inference.packed_weights import packed_weights
+from inference.packed_weights import packed
+from inference.row_cache import RowCache
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this build of torch comes without oneDNN"
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    """Large enough to be packed, with biases in some of its layers."""
+    """Large enough to be packed, with biases in some of its layers and two queries to one head of keys."""
     torch.manual_seed(0)
     shape = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4}
     made = Qwen2ForCausalLM(Qwen2Config(vocab_size=120_000, num_key_value_heads=2, **shape)).eval()
@@ -40,45 +39,43 @@ def scores(model: Any, rows: int) -> torch.Tensor:
 
 def test_the_scores_are_the_models_own(model: Any) -> None:
     plain = scores(model, 12)
-    with packed_weights(model):
-        packed = scores(model, 12)
-    assert not torch.equal(packed, plain)  # other sums: it has been at work
-    torch.testing.assert_close(packed, plain, rtol=1e-4, atol=1e-5)
-    assert torch.equal(scores(model, 12), plain)
+    twins = scores(packed(model), 12)
+    assert not torch.equal(twins, plain)  # other sums: it has been at work
+    torch.testing.assert_close(twins, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_a_row_is_rounded_alike_whatever_lies_beside_it(model: Any) -> None:
-    with packed_weights(model):
-        together = scores(model, 12)
-        for rows in (1, 2, 3, 5, 8, 11):
-            assert torch.equal(scores(model, rows), together[:rows])
+    twin = packed(model)
+    together = scores(twin, 12)
+    for rows in (1, 2, 3, 5, 8, 11):
+        assert torch.equal(scores(twin, rows), together[:rows])
 
 
-def test_another_thread_notices_nothing(model: Any) -> None:
-    plain, seen = scores(model, 4), []
-    with packed_weights(model):
-        other = threading.Thread(target=lambda: seen.append(scores(model, 4)))
-        other.start()
-        other.join()
-    assert torch.equal(seen[0], plain)
+def test_single_tokens_attend_as_the_models_own_do(model: Any) -> None:
+    found = []
+    for one in (model, packed(model)):
+        cache = RowCache(one, 4)
+        for row in range(3):
+            cache.read(row, list(range(3 + row, 40 + 9 * row)))
+        found.append([cache.step([7, 8, 9, None])[:3], cache.step([10, 11, 12, None])[:3]])
+    for own, twins in zip(*found, strict=True):
+        torch.testing.assert_close(twins, own, rtol=1e-4, atol=1e-5)
 
 
-def test_an_error_meanwhile_leaves_the_model_as_it_was(model: Any) -> None:
+def test_the_model_stays_as_it_was_and_shares_its_weights(model: Any) -> None:
     plain = scores(model, 4)
-    with pytest.raises(KeyError), packed_weights(model):
-        raise KeyError
+    twin = packed(model)
+    assert model.config._attn_implementation == "sdpa"
+    own = {parameter.data_ptr() for parameter in model.parameters()}
+    assert {parameter.data_ptr() for parameter in twin.parameters()} == own
     assert torch.equal(scores(model, 4), plain)
 
 
-def test_small_models_and_other_number_formats_are_left_alone(model: Any, monkeypatch) -> None:
-    monkeypatch.setattr(module, "_Packed", None)  # to be called is an error
-    tiny = Qwen2Config(
-        vocab_size=64, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
+def test_small_models_and_other_number_formats_are_left_alone(model: Any) -> None:
+    tiny = Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=64, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
+        )
     )
-    for other in (Qwen2ForCausalLM(tiny), Qwen2ForCausalLM(tiny).to(torch.bfloat16)):
-        with packed_weights(other):
-            pass
-    with pytest.raises(TypeError), packed_weights(model):
-        pass
-    with packed_weights(copy.deepcopy(model).to(torch.bfloat16)):
-        pass
+    for other in (tiny, copy.deepcopy(model).to(torch.bfloat16)):
+        assert packed(other) is other

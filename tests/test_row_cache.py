@@ -7,7 +7,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM, PreTrainedModel
 
 from inference.checkpoints import load
-from inference.packed_weights import packed_weights
+from inference.packed_weights import packed
 from inference.row_cache import RowCache, takes_rows
 from tests.small import llama_folder
 
@@ -91,7 +91,7 @@ def test_layers_without_full_attention_are_refused() -> None:
 
 @pytest.mark.slow
 def test_rows_of_the_real_base_round_alike_in_any_place(real_base: object) -> None:
-    checkpoint = load("stories", dtype="float32", device="cpu")
+    model = packed(load("stories", dtype="float32", device="cpu").model)
     generator = torch.Generator().manual_seed(0)
     texts = [
         torch.randint(2000, 40000, (count,), generator=generator).tolist()
@@ -99,17 +99,16 @@ def test_rows_of_the_real_base_round_alike_in_any_place(real_base: object) -> No
     ]
 
     def scores(order: Sequence[int], rows: int) -> dict[int, list[torch.Tensor]]:
-        with packed_weights(checkpoint.model):
-            cache = RowCache(checkpoint.model, rows)
-            found = {number: [cache.read(row, texts[number])] for row, number in enumerate(order)}
-            for at in range(3):
-                tokens = [
-                    100 * number + at if row < len(order) else None
-                    for row, number in enumerate([*order, *[0] * rows][:rows])
-                ]
-                step = cache.step(tokens)
-                for row, number in enumerate(order):
-                    found[number].append(step[row])
+        cache = RowCache(model, rows)
+        found = {number: [cache.read(row, texts[number])] for row, number in enumerate(order)}
+        for at in range(3):
+            tokens = [
+                100 * number + at if row < len(order) else None
+                for row, number in enumerate([*order, *[0] * rows][:rows])
+            ]
+            step = cache.step(tokens)
+            for row, number in enumerate(order):
+                found[number].append(step[row])
         return found
 
     together = scores(range(6), 8)
