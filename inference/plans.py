@@ -36,7 +36,7 @@ MOST_TOKENS = 320
 """Tokens of a plan."""
 
 BEAT_DRAWS = 4
-"""Beats that the base writes for a paragraph, of which the one that keeps nearest to it is taken."""
+"""Beats that the base writes for a paragraph, of which the one that says most of it and least beside it is taken."""
 
 BEAT_TOKENS = 90
 """Tokens of a beat."""
@@ -152,9 +152,10 @@ def write_plans(
 
 
 def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: int = BEAT_DRAWS) -> list[str]:
-    """Let a base write the beat of each paragraph: one line, of several the one with most of its content words in the paragraph.
+    """Let a base write the beat of each paragraph: one line, of several the one that shares most content words with the paragraph.
 
-    One that names somebody whom the paragraph does not comes after all others.
+    Shared are those of both: the harmonic mean of their shares counts, since a line that leaves half of the paragraph out teaches to make
+    things up. One that names somebody whom the paragraph does not comes after all others.
 
     base: taught by `training.base`. paragraphs: of any texts. seed: of the draws. draws: lines a paragraph. Returns one line a
     paragraph; "" where no draw gave one.
@@ -170,11 +171,17 @@ def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: i
     return [
         max(
             found,
-            key=lambda line: (proper_words(line) <= proper_words(paragraph), said_share(line, paragraph)),
+            key=lambda line: (proper_words(line) <= proper_words(paragraph), _shared(line, paragraph)),
             default="",
         )
         for found, paragraph in zip(lines, paragraphs, strict=True)
     ]
+
+
+def _shared(line: str, paragraph: str) -> float:
+    """The harmonic mean (0..1) of the shares of content words that a line and a paragraph have of each other."""
+    own, said = said_share(line, paragraph), said_share(paragraph, line)
+    return 2 * own * said / (own + said) if own + said else 0.0
 
 
 def _written(

@@ -72,6 +72,24 @@ def test_the_base_writes_plans_and_beats_that_are_lines(base: Checkpoint, briefs
     assert all("\n" not in line for line in lines)
 
 
+def test_the_beat_that_says_most_of_a_paragraph_and_least_beside_it_is_taken(
+    base: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paragraph = "Ada came in out of the rain, shook her umbrella and sat down by the window."
+    lines = [
+        "Ada sits down",  # true, and leaves most of it out
+        "Ada comes in out of the rain and sits down by the window",
+        "Ada comes in out of the rain and sits down by the window with a violin, a dog and two tickets",
+        "Ada and Zoe come in out of the rain, shake an umbrella and sit down by the window",  # whom nobody knows
+    ]
+    _, end = plans.special_ids(base.tokenizer)
+    rows = [[*base.tokenizer.encode(line, add_special_tokens=False), end] for line in lines]
+    monkeypatch.setattr(plans, "_written", lambda *_: rows)
+    assert write_beats(base, [paragraph], 0, draws=4) == [lines[1]]
+    rows[1] = rows[1][:-1]  # one that did not come to its end is none
+    assert write_beats(base, [paragraph], 0, draws=4) == [lines[2]]
+
+
 def test_a_plan_ends_where_the_base_ends_it() -> None:
     assert plans._beats("- one\n- two three\n---\n> one\nText") == ["one", "two three"]
     for broken in (
