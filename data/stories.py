@@ -23,6 +23,9 @@ from pathlib import Path
 from data import atomic
 from data.brief import END, Brief, parse_vignettes
 
+FOLDER = Path(__file__).parent / "stories"
+"""The stories that the base was taught on, and the plots (`data.plots`)."""
+
 PARAGRAPHS = "\n\n"
 """What stands between two paragraphs."""
 

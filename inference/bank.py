@@ -14,17 +14,13 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-import data
 from data.brief import Brief
 from data.model_cache import cache_folder, file_sha256, make
 from data.plot_fill import fill_plot
 from data.plots import ANYBODY, PLOTS, STORIES, Plot, fits, read_plots
-from data.stories import read_stories
+from data.stories import FOLDER, read_stories
 from inference.novelty import words
 from inference.similarity import SHA256, embed
-
-FOLDER = Path(data.__file__).parent / "stories"
-"""The stories that the base was taught on, and the plots."""
 
 CHOICE = 12
 """Plots that suit a brief best, one of which is drawn."""

@@ -244,7 +244,9 @@ class Drawing:
         drawn: dict[int, Sample] = {}
         told = [i for i, (_, plan) in enumerate(planned) if plan != "none"]
         for i, sample in zip(
-            told, self.told([planned[i] for i in told], [numbers[i] for i in told], bar), strict=True
+            told,
+            self.told([planned[i] for i in told], [numbers[i] for i in told], finished=bar.update),
+            strict=True,
         ):
             drawn[i] = sample
         plain = [i for i, (_, plan) in enumerate(planned) if plan == "none"]
@@ -280,8 +282,8 @@ class Drawing:
         self,
         planned: Sequence[tuple[Brief, str]],
         numbers: Sequence[int],
-        bar: "tqdm[Any] | None" = None,
         shown: Callable[[int, str], None] = lambda number, paragraph: None,
+        finished: Callable[[], object] = lambda: None,
     ) -> list[Sample]:
         """Texts told from their beats, not yet measured."""
         settings = self.settings
@@ -299,9 +301,14 @@ class Drawing:
             opening=self.opening,
             most=settings.max_new_tokens or self.checkpoint.model.generation_config.max_new_tokens,
         )
-        found = tell(self.checkpoint, [brief for brief, _ in planned], telling, indices=numbers, shown=shown)
-        if bar is not None:
-            bar.update(len(found))
+        found = tell(
+            self.checkpoint,
+            [brief for brief, _ in planned],
+            telling,
+            indices=numbers,
+            shown=shown,
+            finished=finished,
+        )
         return [
             Sample(
                 one.text,

@@ -106,18 +106,20 @@ def tell(
     *,
     indices: Sequence[int] | None = None,
     shown: Callable[[int, str], None] = lambda number, paragraph: None,
+    finished: Callable[[], object] = lambda: None,
 ) -> list[Told]:
     """Tell one story for each brief from its beats.
 
     checkpoint: a base that was taught by `training.base`, or a model tuned on it. briefs: each with beats. telling: how. indices:
     which samples they are, by default 0, 1, 2 and so on; a story depends on its brief, the seed and its index alone. shown: called
-    with a story's number and each of its paragraphs as it is chosen. Returns one `Told` a brief. Raises ValueError for a brief
-    without beats, without room for a text, or with fewer beats than the opening has paragraphs, and for a model with layers that
-    don't see the whole text.
+    with a story's number and each of its paragraphs as it is chosen. finished: called whenever a story is told. Returns one `Told` a
+    brief. Raises ValueError for a brief without beats, without room for a text, or with fewer beats than the opening has paragraphs,
+    and for a model with layers that don't see the whole text.
     """
     found: dict[int, Told] = {}
     for number, told in _Teller(checkpoint, briefs, telling, indices or range(len(briefs)), shown).run():
         found[number] = told
+        finished()
     return [found[number] for number in range(len(briefs))]
 
 

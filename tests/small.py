@@ -56,6 +56,7 @@ def write_light_configs(folder: Path) -> None:
     for name in ("quick.yaml", "paris-cafe.yaml"):
         settings = yaml.safe_load((folder / name).read_text("utf-8"))
         settings |= {"samples": min(2, settings["samples"]), "draws": 2, "beats": 0.0}
+        settings |= {key: min(4, settings[key]) for key in ("steps", "max_steps") if key in settings}
         (folder / name).write_text(yaml.safe_dump(settings), "utf-8")
 
 

@@ -1,5 +1,6 @@
 """The choice among drawn paragraphs: what each rule is for, and that it decides."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from data.brief import Brief
 from inference.adherence import said_share
 from inference.paragraphs import chooser, swapped_acts, traits
 from inference.telling import Paragraph
+from tests.small import ROOT
 
 BRIEF = Brief(
     name="Ada Moreau",
@@ -123,3 +125,24 @@ def test_said_share(beat: str, paragraph: str, share: float) -> None:
 def test_an_act_of_the_other_one_is_counted(beat: str, text: str, swapped: int) -> None:
     assert swapped_acts(BRIEF, beat, text) == swapped
     assert swapped_acts(Brief(name="Ada"), beat, text) == 0
+
+
+@pytest.mark.slow
+def test_readers_prefer_what_is_chosen() -> None:
+    """Of four paragraphs that blind readers rated; see tests/candidates/README.md."""
+    choose = chooser()
+    chosen, mean, best = [], [], []
+    for line in (ROOT / "tests" / "candidates" / "candidates.jsonl").read_text("utf-8").splitlines():
+        story = json.loads(line)
+        brief = Brief.from_dict(story["brief"])
+        for at, candidates in enumerate(story["sets"]):
+            ratings = [sum(one["ratings"]) / 2 for one in candidates]
+            there = [Paragraph(one["text"], one["whole"], one["likely"]) for one in candidates]
+            chosen.append(ratings[choose(brief, story["paragraphs"][:at], there)])
+            mean.append(sum(ratings) / len(ratings))
+            best.append(max(ratings))
+    chance, most, found = (sum(values) / len(values) for values in (mean, best, chosen))
+    print(
+        f"\none at random {chance:.2f}, chosen {found:.2f}, the best {most:.2f} of 10; {len(chosen)} choices"
+    )
+    assert found > chance + (most - chance) / 2

@@ -24,7 +24,15 @@ pytestmark = pytest.mark.slow
 TEXTS = sorted(SEEDS.glob("*.txt"))[:2]
 
 # What takes longest goes: half of the texts, most updates and samples, fold models, control, beats and choice among candidates.
-FEW = {"max_steps": 2, "samples": 3, "samples_per_fold": 0, "samples_control": 0, "draws": 1, "beats": 0}
+FEW = {
+    "max_steps": 2,
+    "eval_every": 1,
+    "samples": 3,
+    "samples_per_fold": 0,
+    "samples_control": 0,
+    "draws": 1,
+    "beats": 0,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

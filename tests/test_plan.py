@@ -13,10 +13,11 @@ from data.brief import Brief
 from data.dataset import IGNORE, special_ids
 from data.detect import people
 from data.originals import Original, ignored, load_originals
-from data.stories import read_stories
+from data.plots import STORIES
+from data.stories import FOLDER, read_stories
 from tests.small import NOIR, SEEDS
 from training.config import build_config
-from training.plan import GOLDFISH_CONTEXT, REPLAYED, Plan, goldfish, some_fields
+from training.plan import GOLDFISH_CONTEXT, Plan, goldfish, some_fields
 
 TOKENIZER = resolve("tiny").tokenizer()
 OPENING, END = special_ids(TOKENIZER)
@@ -141,7 +142,7 @@ def test_stories_for_training_stand_beside_the_originals_none_twice_and_some_wit
     with_beats = [text for text in replayed if "\n> " in text]
     assert 50 < len(with_beats) < 130
     assert all("\n---\n" in text for text in replayed)  # behind a brief, each of them
-    tests = [story.text for story in read_stories(REPLAYED) if story.test]
+    tests = [story.text for story in read_stories(FOLDER / STORIES) if story.test]
     assert len(tests) > 300 and not [text for text in replayed if any(test[-120:] in text for test in tests)]
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 import torch
@@ -171,6 +172,20 @@ def test_a_paragraph_is_shown_as_soon_as_it_is_chosen(writer: Checkpoint) -> Non
     found = tell(writer, asked(), Telling(FREE), shown=lambda *what: shown.append(what))
     for number, told in enumerate(found):
         assert [text for at, text in shown if at == number] == list(told.paragraphs)
+
+
+def test_each_story_is_reported_when_it_is_told(writer: Checkpoint) -> None:
+    there: list[int] = []
+    shown: list[tuple[int, str]] = []
+    found = tell(
+        writer,
+        asked(),
+        Telling(FREE, draws=2, rows=2),  # one after another
+        shown=lambda *what: shown.append(what),
+        finished=lambda: there.append(len(shown)),
+    )
+    ends = list(accumulate(len(told.paragraphs) for told in found))
+    assert len(ends) > 1 and there == ends
 
 
 def test_guidance_counts_what_brief_and_beats_make_probable() -> None:

@@ -12,25 +12,21 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.brief import Brief
 from data.dataset import IGNORE, Block, blocks, fits_beats, special_ids, to_dataset, told_block
 from data.detect import detect_brief, people
 from data.originals import Original
-from data.plots import PLOTS, with_finer_beats
+from data.plots import PLOTS, STORIES, with_finer_beats
 from data.slots import Slot, fill, find_names, find_scene, find_slots, rename
-from data.stories import Story, read_stories
+from data.stories import FOLDER, Story, read_stories
 from training import processes
 from training.base.rows import Rows
 from training.config import TrainConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-REPLAYED = Path(__file__).parents[1] / "data" / "stories" / "stories.jsonl.xz"
-"""Stories that a tuning may see besides, so that the model keeps what it can do with a brief and with beats."""
 
 REPLAYED_FORMS = {"story": 0.5, "told": 0.5}
 """How often a story is replayed behind its brief alone, and with its beats (`training.base.rows`)."""
@@ -202,5 +198,5 @@ def _detected(text: str) -> Brief:
 @cache
 def _stories() -> list[Story]:
     """Those with beats that are for training."""
-    stories = with_finer_beats(list(read_stories(REPLAYED)), REPLAYED.with_name(PLOTS))
+    stories = with_finer_beats(list(read_stories(FOLDER / STORIES)), FOLDER / PLOTS)
     return [story for story in stories if story.beats and not story.test]
