@@ -56,7 +56,7 @@ PLOTS = "plots.jsonl.xz"
 ANYBODY = "anybody.jsonl"
 """File of the plots for anybody."""
 
-LENGTH_TOLERANCE = 0.25
+LENGTH_TOLERANCE = 0.2
 """A plot's text is as long as a brief asks within this share."""
 
 WORDS_OF_A_WORD = 1.3
