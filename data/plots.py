@@ -35,12 +35,11 @@ from data.descriptions import (
     plain_place,
 )
 from data.lists import groups, words
-from data.stories import Story, read_stories
+from data.stories import STORIES, Story, read_stories
 
 __all__ = [
     "ANYBODY",
     "PLOTS",
-    "STORIES",
     "Plot",
     "fits",
     "read_plots",
@@ -50,7 +49,6 @@ __all__ = [
     "word_list",
 ]
 
-STORIES = "stories.jsonl.xz"
 PLOTS = "plots.jsonl.xz"
 """File of the finer beats of stories, and of what may be exchanged in them."""
 ANYBODY = "anybody.jsonl"

@@ -24,7 +24,10 @@ from data import atomic
 from data.brief import END, Brief, parse_vignettes
 
 FOLDER = Path(__file__).parent / "stories"
-"""The stories that the base was taught on, and the plots (`data.plots`)."""
+"""Folder of the stories that the base was taught on, and of the plots (`data.plots`)."""
+
+STORIES = "stories.jsonl.xz"
+"""File of the stories."""
 
 PARAGRAPHS = "\n\n"
 """What stands between two paragraphs."""

@@ -17,8 +17,8 @@ from safetensors.numpy import load_file, save_file
 from data.brief import Brief
 from data.model_cache import cache_folder, file_sha256, make
 from data.plot_fill import fill_plot
-from data.plots import ANYBODY, PLOTS, STORIES, Plot, fits, read_plots
-from data.stories import FOLDER, read_stories
+from data.plots import ANYBODY, PLOTS, Plot, fits, read_plots
+from data.stories import FOLDER, STORIES, read_stories
 from inference.novelty import words
 from inference.similarity import SHA256, embed
 

@@ -285,7 +285,7 @@ class Drawing:
         shown: Callable[[int, str], None] = lambda number, paragraph: None,
         finished: Callable[[], object] = lambda: None,
     ) -> list[Sample]:
-        """Texts told from their beats, not yet measured."""
+        """Texts told from their beats, not yet measured. ``shown`` and ``finished`` are those of `inference.telling.tell`."""
         settings = self.settings
         telling = Telling(
             replace(

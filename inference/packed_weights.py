@@ -3,8 +3,8 @@
 A step of drawing multiplies few rows by all weights. torch's own product reads them as they lie, which is slow for few rows on AMD
 processors above all: a step of four rows takes 1.8 times as long, one of 32 rows 1.2 times (LAB.md). And oneDNN rounds a row
 alike whatever number of rows lies beside it. Attention of single tokens is worked out plainly: torch's own gives each thread a part
-of the rows and a buffer of its own, and rounding depends on that buffer. The twin shares the weights of the model, and nothing of the
-model is changed, so that other threads may use it meanwhile. torch's compiler uses the same two functions (`torch.ops.mkldnn`).
+of the rows and a buffer of its own, and rounding depends on that buffer. The twin shares all parameters and buffers of the model. Nothing
+of the model is changed, so that other threads may use it meanwhile. torch's compiler uses the same two functions (`torch.ops.mkldnn`).
 """
 
 import copy
@@ -32,13 +32,15 @@ def packed(model: PreTrainedModel) -> PreTrainedModel:
     """Make a twin of a model that multiplies by packed weights.
 
     model: drawn from. Returns ``model`` itself where it lies on a card, is not float32 or has less than `SMALL` parameters, where
-    calls take longer than products, and where torch comes without oneDNN. The weights of a twin lie in memory a second time.
+    calls take longer than products, and where torch comes without oneDNN. The packed copies of the linear layers come on top of the
+    model's own weights, for as long as the twin is there. Hooks on linear layers do not run in a twin.
     """
     if not _worth_packing(model):
         return model
     shared: dict[int, Any] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     twin = copy.deepcopy(model, shared)
-    if twin.config._attn_implementation == "sdpa":
+    # Models that ask for "sdpa" by name in their own code keep theirs.
+    if twin.config._attn_implementation == "sdpa" and type(twin)._can_set_attn_implementation():
         twin.config._attn_implementation = ATTENTION
     for module in list(twin.modules()):
         for name, layer in module.named_children():
@@ -82,23 +84,27 @@ def plain_for_single_tokens(
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention function: (B, H, T, D), of keys and values a whole fraction of the H, to (B, T, H, D).
 
-    By plain products where there are few queries and a mask of yes and no over whole multiples of `WHOLE` keys, else by torch's own.
+    By plain products where there is one query, a mask of yes and no or none, and a whole multiple of `WHOLE` keys, else by torch's own.
     With another number of keys the places of the rows differ in how they lie in memory, and that decides a rounding too.
     """
-    few = (
-        query.shape[-2] < ROWS
+    plain = (
+        query.shape[-2] == 1
         and key.shape[-2] % WHOLE == 0
-        and attention_mask is not None
-        and attention_mask.dtype == torch.bool
+        and (attention_mask is None or attention_mask.dtype == torch.bool)
+        and not kwargs.get("dropout")
+        and kwargs.get("position_bias") is None
+        and kwargs.get("softcap") is None
     )
-    if not few or attention_mask is None or scaling is None or kwargs.get("dropout"):
+    if not plain or scaling is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    batch, heads, length, width = query.shape
-    shared = heads // key.shape[1]  # queries to one head of keys
-    asked = (query * scaling).reshape(batch, -1, shared * length, width)
-    within = attention_mask.repeat(1, 1, shared, 1) if length > 1 else attention_mask
-    scores = torch.matmul(asked, key.transpose(-2, -1)).masked_fill_(~within, -torch.inf)
-    found = torch.matmul(torch.softmax(scores, dim=-1), value).view(batch, heads, length, width)
+    batch, heads, _, width = query.shape
+    asked = (query * scaling).reshape(
+        batch, key.shape[1], -1, width
+    )  # the queries of one head of keys together
+    scores = torch.matmul(asked, key.transpose(-2, -1))
+    if attention_mask is not None:
+        scores.masked_fill_(~attention_mask, -torch.inf)
+    found = torch.matmul(torch.softmax(scores, dim=-1), value).view(batch, heads, 1, -1)
     return found.transpose(1, 2).contiguous(), None
 
 

@@ -20,7 +20,7 @@ from data.brief import END, MAX_BEATS, Brief
 from data.dataset import encode, special_ids
 from data.names import proper_words
 from data.stories import beat_prompt, plan_header
-from inference.adherence import said_share
+from inference.adherence import content_words
 from inference.bank import find_plot
 from inference.checkpoints import Checkpoint, load
 from inference.decoding import Decoding
@@ -152,10 +152,10 @@ def write_plans(
 
 
 def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: int = BEAT_DRAWS) -> list[str]:
-    """Let a base write the beat of each paragraph: one line, of several the one that shares most content words with the paragraph.
+    """Let a base write the beat of each paragraph: one line, of several the one that is most like the paragraph in content words.
 
-    Shared are those of both: the harmonic mean of their shares counts, since a line that leaves half of the paragraph out teaches to make
-    things up. One that names somebody whom the paragraph does not comes after all others.
+    Likeness is Dice's coefficient. So a line must say much of the paragraph and little else: one that leaves half of it out teaches a
+    model to make things up. A line that names somebody whom the paragraph does not comes after all others.
 
     base: taught by `training.base`. paragraphs: of any texts. seed: of the draws. draws: lines a paragraph. Returns one line a
     paragraph; "" where no draw gave one.
@@ -179,9 +179,9 @@ def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: i
 
 
 def _shared(line: str, paragraph: str) -> float:
-    """The harmonic mean (0..1) of the shares of content words that a line and a paragraph have of each other."""
-    own, said = said_share(line, paragraph), said_share(paragraph, line)
-    return 2 * own * said / (own + said) if own + said else 0.0
+    """Dice's coefficient (0..1) of the content words of two texts: twice those in common by those of both."""
+    own, said = content_words(line), content_words(paragraph)
+    return 2 * len(own & said) / max(1, len(own) + len(said))
 
 
 def _written(

@@ -94,8 +94,8 @@ class RowCache:
 
 
 def takes_rows(model: PreTrainedModel) -> bool:
-    """Whether all layers of ``model`` have full attention, by torch's own, which is what a `RowCache` serves."""
-    # A mask of yes and no is what torch's own attention takes.
+    """Whether all layers of ``model`` have full attention, by torch's own or a twin's, which is what a `RowCache` serves."""
+    # These take a mask of yes and no.
     own = getattr(model.config, "_attn_implementation", None) in ("sdpa", ATTENTION)
     return own and has_full_attention(model)
 

@@ -80,7 +80,8 @@ def _ending(tokenizer: Any) -> torch.Tensor:
             token
             for token in range(len(tokenizer))
             if not re.match(r"[^\W\d_]|['’\-\ufffd]", tokenizer.decode([token]))
-        ]
+        ],
+        dtype=torch.long,
     )
 
 

@@ -8,8 +8,7 @@ import pytest
 from data.brief import Brief
 from data.draw import draw_briefs
 from data.originals import load_originals
-from data.plots import STORIES
-from data.stories import FOLDER, Story, read_stories
+from data.stories import FOLDER, STORIES, Story, read_stories
 from inference import bank
 from inference.bank import LONGEST, bank_span, find_plot
 

@@ -13,8 +13,7 @@ from data.brief import Brief
 from data.dataset import IGNORE, special_ids
 from data.detect import people
 from data.originals import Original, ignored, load_originals
-from data.plots import STORIES
-from data.stories import FOLDER, read_stories
+from data.stories import FOLDER, STORIES, read_stories
 from tests.small import NOIR, SEEDS
 from training.config import build_config
 from training.plan import GOLDFISH_CONTEXT, Plan, goldfish, some_fields

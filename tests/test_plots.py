@@ -18,11 +18,10 @@ from data.english import indefinite, is_ordinary
 from data.originals import load_originals
 from data.plot_fill import fill_plot
 from data.plots import Plot, fits, read_plots, slotted, story_key, with_finer_beats
-from data.stories import read_stories
-from tests.small import ROOT, SEEDS
+from data.stories import FOLDER, STORIES, read_stories
+from tests.small import SEEDS
 
-FOLDER = ROOT / "data" / "stories"
-STORIES, PLOTS = FOLDER / plots_module.STORIES, FOLDER / plots_module.PLOTS
+PLOTS = FOLDER / plots_module.PLOTS
 SLOT = re.compile(r"[{\[][^}\]]*[}\]]")
 
 ANYBODYS = Plot(
@@ -64,12 +63,12 @@ def test_the_bank_has_plots_of_its_stories_and_plots_of_anybody(plots: tuple[Plo
 
 
 def test_no_plot_is_of_a_story_for_testing(plots: tuple[Plot, ...]) -> None:
-    tests = {story.brief for story in read_stories(STORIES) if story.test}
+    tests = {story.brief for story in read_stories(FOLDER / STORIES) if story.test}
     assert not tests & {plot.brief for plot in plots}
 
 
 def test_finer_beats_are_one_for_each_paragraph_and_in_other_words() -> None:
-    stories = with_finer_beats(list(read_stories(STORIES)), PLOTS)
+    stories = with_finer_beats(list(read_stories(FOLDER / STORIES)), PLOTS)
     finer = [story for story in stories if story.finer]
     assert len(finer) > 1300
     assert all(len(story.finer) == len(story.paragraphs) for story in finer)
@@ -85,7 +84,7 @@ def test_finer_beats_are_one_for_each_paragraph_and_in_other_words() -> None:
 
 def test_the_plots_are_described_as_they_are(plots: tuple[Plot, ...]) -> None:
     said = (FOLDER / "SOURCES.md").read_text("utf-8")
-    finer = [story for story in with_finer_beats(list(read_stories(STORIES)), PLOTS) if story.finer]
+    finer = [story for story in with_finer_beats(list(read_stories(FOLDER / STORIES)), PLOTS) if story.finer]
     assert f"finer beats of {len(finer):,} stories" in said
     assert (
         f"{sum(not story.test for story in finer):,} are of the flowing and warm stories for training" in said
@@ -94,7 +93,7 @@ def test_the_plots_are_described_as_they_are(plots: tuple[Plot, ...]) -> None:
 
 
 def test_a_plot_says_its_story_by_the_texts_hash(tmp_path: Path) -> None:
-    story = next(story for story in read_stories(STORIES) if story.beats)
+    story = next(story for story in read_stories(FOLDER / STORIES) if story.beats)
     own = {
         "story": story_key(story.text),
         "beats": list(story.beats),
@@ -119,7 +118,7 @@ def test_a_plot_says_its_story_by_the_texts_hash(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_or_damaged_says_how_to_get_it_back(tmp_path: Path) -> None:
-    story = next(read_stories(STORIES))
+    story = next(read_stories(FOLDER / STORIES))
     with pytest.raises(ValueError, match=r"no plots at .*git checkout"):
         with_finer_beats([story], tmp_path / "none.xz")
     for content in (
@@ -170,7 +169,10 @@ def test_a_plot_fits_people_place_and_length() -> None:
     assert not fits(plot, Brief(name="Otto Weber"))
     assert not fits(plot, Brief(meets="an old woman")) and not fits(plot, Brief(meets="a young man"))
     assert not fits(plot, Brief(meets="a boy")) and not fits(plot, Brief(meets="her uncle and her aunt"))
-    assert not fits(plot, Brief(length=200)) and not fits(plot, Brief(length=20))
+    for length in (0.86, 1.2):  # the told text within a fifth of what is asked for
+        assert fits(plot, Brief(length=round(length * plot.length)))
+    for length in (0.8, 1.3):
+        assert not fits(plot, Brief(length=round(length * plot.length)))
     assert fits(plot, Brief(name="Zzyx", meets="a baker"))
     assert fits(plot, Brief(place="a bistro in Rome")) and not fits(plot, Brief(place="a bench by a lake"))
     assert not fits(replace(plot, first_person=True), Brief()) and fits(
@@ -482,8 +484,8 @@ def test_every_brief_of_the_seeds_finds_many_plots_where_its_drawn_fields_may_yi
         assert {"occupation", "meets"} <= brief.drawn
         asked = replace(brief, occupation=None, meets=None)
         found = Counter(
-            isinstance(fill_plot(p, asked, random.Random(0)), Brief)
+            bool(p.brief)
             for p in plots
-            if p.brief and fits(p, asked)
+            if fits(p, asked) and isinstance(fill_plot(p, asked, random.Random(0)), Brief)
         )
-        assert found[True] > 20
+        assert found[True] >= 15 and found[False] >= 60

@@ -13,6 +13,8 @@ from data.atomic import sha256
 from data.brief import Brief
 from data.originals import load_originals
 from data.stories import (
+    FOLDER,
+    STORIES,
     Story,
     beat_line,
     beat_prompt,
@@ -24,9 +26,9 @@ from data.stories import (
     told_header,
     write_stories,
 )
-from tests.small import ROOT, SEEDS, few_stories, write_part
+from tests.small import SEEDS, few_stories, write_part
 
-COMMITTED = ROOT / "data" / "stories" / "stories.jsonl.xz"
+COMMITTED = FOLDER / STORIES
 NADIA = Brief(name="Nadia Benali", keywords=("rain", "key"))
 BEATS = ("Nadia comes in", "she sits down")
 

@@ -18,9 +18,9 @@ from data.brief import Brief
 from data.dataset import IGNORE, Block, blocks, fits_beats, special_ids, to_dataset, told_block
 from data.detect import detect_brief, people
 from data.originals import Original
-from data.plots import PLOTS, STORIES, with_finer_beats
+from data.plots import PLOTS, with_finer_beats
 from data.slots import Slot, fill, find_names, find_scene, find_slots, rename
-from data.stories import FOLDER, Story, read_stories
+from data.stories import FOLDER, STORIES, Story, read_stories
 from training import processes
 from training.base.rows import Rows
 from training.config import TrainConfig
