@@ -98,9 +98,8 @@ def plain_for_single_tokens(
     if not plain or scaling is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     batch, heads, _, width = query.shape
-    asked = (query * scaling).reshape(
-        batch, key.shape[1], -1, width
-    )  # the queries of one head of keys together
+    # The queries of one head of keys together.
+    asked = (query * scaling).reshape(batch, key.shape[1], -1, width)
     scores = torch.matmul(asked, key.transpose(-2, -1))
     if attention_mask is not None:
         scores.masked_fill_(~attention_mask, -torch.inf)

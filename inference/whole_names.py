@@ -45,17 +45,11 @@ class WholeNames(LogitsProcessor):
         """``scores`` (B, V) with what would begin a begun name anew out of reach. To be called once a step."""
         for last, token in zip(self._last, input_ids[:, -1].tolist(), strict=True):
             last[:] = [*last[1 - MOST :], token]
-        refused = [
-            (row, name.again)
-            for row, (names, last) in enumerate(zip(self._rows, self._last, strict=True))
-            for name in names
-            if name.is_begun(last)
-        ]
-        refused += [
-            (row, _ending(self._tokenizer))
-            for row, (names, last) in enumerate(zip(self._rows, self._last, strict=True))
-            if self._in_the_middle(names, last)
-        ]
+        refused: list[tuple[int, torch.Tensor]] = []
+        for row, (names, last) in enumerate(zip(self._rows, self._last, strict=True)):
+            refused += [(row, name.again) for name in names if name.is_begun(last)]
+            if self._in_the_middle(names, last):
+                refused.append((row, _ending(self._tokenizer)))
         if not refused:
             return scores
         scores = scores.clone()  # type: ignore[assignment]

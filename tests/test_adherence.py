@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 
 from data.brief import Brief, read_vignettes
-from data.stories import read_stories
+from data.stories import FOLDER, STORIES, read_stories
 from inference.adherence import adherence
 from tests.small import ROOT
 
@@ -147,7 +147,7 @@ def test_vignettes_keep_to_their_own_briefs_and_not_to_anothers() -> None:
         pair for folder in ("tests/vignettes", "data/contrast") for pair in read_vignettes(ROOT / folder)
     ]
     own, others = defaultdict(list), defaultdict(list)
-    for story in read_stories(ROOT / "data/stories/stories.jsonl.xz"):
+    for story in read_stories(FOLDER / STORIES):
         if story.test:
             own["pronouns"] += [
                 kept for key, kept in adherence(story.text, story.brief).items() if key == "pronouns"

@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ import pytest
 from data.brief import FIELDS, Brief
 from data.dataset import IGNORE
 from data.english import listed_gender
-from data.stories import Story, read_stories
-from tests.small import ROOT, bpe_tokenizer, byte_tokenizer, few_stories
+from data.stories import FOLDER, STORIES, Story, read_stories
+from tests.small import bpe_tokenizer, byte_tokenizer, few_stories
 from training.base import rows
 from training.base.rows import (
     FORMS,
@@ -334,7 +333,7 @@ def test_without_people_a_story_stays_as_it_is() -> None:
 
 
 def test_committed_stories_stay_consistent_under_other_names() -> None:
-    stories = list(read_stories(Path(ROOT / "data/stories/stories.jsonl.xz")))[::37]
+    stories = list(read_stories(FOLDER / STORIES))[::37]
     renamed = 0
     for at, story in enumerate(stories):
         other = with_other_names(story, random.Random(at))

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from data.beats import check_beats
 from data.brief import Brief
-from data.stories import read_stories
-from tests.small import ROOT
+from data.stories import FOLDER, STORIES, read_stories
 
 PLOT = (
     "Nadia, a piano tuner, comes into the café with her case",
@@ -32,7 +31,7 @@ def test_beats_that_fit_have_no_warnings():
 
 
 def test_the_bases_own_beats_have_no_warnings():
-    stories = [s for s in read_stories(ROOT / "data" / "stories" / "stories.jsonl.xz") if s.beats][::8]
+    stories = [s for s in read_stories(FOLDER / STORIES) if s.beats][::8]
     assert len(stories) > 200
     for story in stories:
         brief = replace(story.brief, beats=story.beats, length=len(story.text.split()))

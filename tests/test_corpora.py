@@ -12,7 +12,7 @@ import pytest
 
 from data import draw_briefs, load_originals
 from data.brief import parse_vignettes
-from data.stories import read_stories
+from data.stories import FOLDER, STORIES, read_stories
 from inference import generate, score
 from inference.runs import Run
 from tests.small import NOIR, PLAYS, ROOT, VERSE, bpe_tokenizer, llama_folder
@@ -193,7 +193,7 @@ def test_no_vignette_plays_two_roles_and_none_is_like_an_original() -> None:
     assert [len(bodies) for bodies in roles.values()] == [110, 110]
     bodies = [body for group in roles.values() for body in group]
     assert len(set(bodies)) == len(bodies)
-    stories = {" ".join(story.text.split()) for story in read_stories(ROOT / "data/stories/stories.jsonl.xz")}
+    stories = {" ".join(story.text.split()) for story in read_stories(FOLDER / STORIES)}
     assert stories.isdisjoint(" ".join(body.split()) for body in bodies)
     originals = " ".join(f.read_text("utf-8") for f in sorted((ROOT / "data/seeds").glob("*.txt")))
     words = re.findall(r"\w+", originals.lower())

@@ -169,6 +169,7 @@ def test_a_plot_fits_people_place_and_length() -> None:
     assert not fits(plot, Brief(name="Otto Weber"))
     assert not fits(plot, Brief(meets="an old woman")) and not fits(plot, Brief(meets="a young man"))
     assert not fits(plot, Brief(meets="a boy")) and not fits(plot, Brief(meets="her uncle and her aunt"))
+    assert not fits(plot, Brief(length=200)) and not fits(plot, Brief(length=20))
     for length in (0.86, 1.2):  # the told text within a fifth of what is asked for
         assert fits(plot, Brief(length=round(length * plot.length)))
     for length in (0.8, 1.3):
@@ -488,4 +489,4 @@ def test_every_brief_of_the_seeds_finds_many_plots_where_its_drawn_fields_may_yi
             for p in plots
             if fits(p, asked) and isinstance(fill_plot(p, asked, random.Random(0)), Brief)
         )
-        assert found[True] >= 15 and found[False] >= 60
+        assert found[True] >= 15 and found[False] >= 90
