@@ -32,7 +32,8 @@ from inference.paragraphs import chooser
 from inference.plans import Planner
 from inference.rows import Processor, batches, continuations, padded
 from inference.sample import Sample, Samples
-from inference.telling import Telling, beginning, tell
+from inference.telling import Job, Telling, Told, beginning, tell_together
+from inference.thin_differences import Thin
 from inference.whole_names import WholeNames, capitalised
 
 BriefLike = Brief | Mapping[str, Any]
@@ -237,9 +238,7 @@ class Drawing:
 
     def part(self, briefs: Sequence[Brief], first: int, bar: "tqdm[Any]") -> Samples:
         """The samples of ``briefs``, the first of which is text number ``first``."""
-        settings = self.settings
-        numbers = [first * settings.best_of + i for i in range(len(briefs) * settings.best_of)]
-        planned = self.planner.plan([brief for brief in briefs for _ in range(settings.best_of)], numbers)
+        planned, numbers = self.planned(briefs, first)
         each = [brief for brief, _ in planned]
         drawn: dict[int, Sample] = {}
         told = [i for i, (_, plan) in enumerate(planned) if plan != "none"]
@@ -252,18 +251,24 @@ class Drawing:
         plain = [i for i, (_, plan) in enumerate(planned) if plan == "none"]
         # What has no brief is not guided.
         kinds = [(padded(len(self.prompt(each[i])), self.checkpoint.context), bool(each[i])) for i in plain]
-        for places in batches(kinds, settings.batch_size):
+        for places in batches(kinds, self.settings.batch_size):
             batch = [plain[place] for place in places]
             rows = self.samples([each[i] for i in batch], [numbers[i] for i in batch])
             drawn |= zip(batch, rows, strict=True)
             bar.update(len(batch))
-        copies, names, own = (
-            self.originals.copies,
-            names_in(self.originals.texts),
-            " ".join([self.opening, *settings.allow]),
-        )
-        band = bands(self.originals.texts)
-        found = [replace(measured(drawn[i], copies, names, own), band=band) for i in range(len(each))]
+        return self.chosen([drawn[i] for i in range(len(each))])
+
+    def planned(self, briefs: Sequence[Brief], first: int = 0) -> tuple[list[tuple[Brief, str]], list[int]]:
+        """Of all candidates for ``briefs`` the brief with its beats and whose they are, and the number; text ``first`` comes first."""
+        best_of = self.settings.best_of
+        numbers = [first * best_of + i for i in range(len(briefs) * best_of)]
+        return self.planner.plan([brief for brief in briefs for _ in range(best_of)], numbers), numbers
+
+    def chosen(self, drawn: Sequence[Sample]) -> Samples:
+        """The candidates ``drawn`` with what is measured of them, and what is chosen among them."""
+        settings, copies, names = self.settings, self.originals.copies, names_in(self.originals.texts)
+        own, band = " ".join([self.opening, *settings.allow]), bands(self.originals.texts)
+        found = [replace(measured(sample, copies, names, own), band=band) for sample in drawn]
         if settings.best_of == 1:
             return Samples(replace(sample, remark=refusal(sample, self.gate)) for sample in found)
         groups = [found[i : i + settings.best_of] for i in range(0, len(found), settings.best_of)]
@@ -286,6 +291,17 @@ class Drawing:
         finished: Callable[[], object] = lambda: None,
     ) -> list[Sample]:
         """Texts told from their beats, not yet measured. ``shown`` and ``finished`` are those of `inference.telling.tell`."""
+        job = replace(self.job(planned, numbers), shown=shown)
+        return self.samples_told(tell_together([job], finished)[0], planned, numbers)
+
+    def job(
+        self,
+        planned: Sequence[tuple[Brief, str]],
+        numbers: Sequence[int],
+        thin: Thin | None = None,
+        rows: int = ROWS_AT_ONCE,
+    ) -> Job:
+        """How texts are told from their beats, at most ``rows`` paragraphs at once; by a model that adds ``thin`` to the checkpoint's."""
         settings = self.settings
         telling = Telling(
             replace(
@@ -295,32 +311,30 @@ class Drawing:
             ),
             seed=settings.seed,
             draws=self.draws,
-            rows=min(ROWS_AT_ONCE, settings.batch_size * self.draws),
+            rows=min(rows, settings.batch_size * self.draws),
             choose=chooser(lambda text: bank_span(text) > 0),
             guard=lambda brief, text, rows: self.guard([brief] * rows, text),
             opening=self.opening,
             most=settings.max_new_tokens or self.checkpoint.model.generation_config.max_new_tokens,
         )
-        found = tell(
-            self.checkpoint,
-            [brief for brief, _ in planned],
-            telling,
-            indices=numbers,
-            shown=shown,
-            finished=finished,
-        )
+        return Job(self.checkpoint, [brief for brief, _ in planned], telling, numbers, thin=thin)
+
+    def samples_told(
+        self, told: Sequence[Told], planned: Sequence[tuple[Brief, str]], numbers: Sequence[int]
+    ) -> list[Sample]:
+        """What was ``told`` from ``planned``, as samples that are not yet measured."""
         return [
             Sample(
                 one.text,
                 brief,
-                settings.seed,
+                self.settings.seed,
                 number,
                 one.ended,
                 one.tokens,
                 {} if one.refused is None else {"refused_runs": one.refused},
                 plan=plan,
             )
-            for one, (brief, plan), number in zip(found, planned, numbers, strict=True)
+            for one, (brief, plan), number in zip(told, planned, numbers, strict=True)
         ]
 
     def prompt(self, brief: Brief) -> list[int]:

@@ -5,7 +5,7 @@ Writes samples.jsonl, every draw in it, those too that were not chosen. Does not
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
@@ -18,20 +18,28 @@ from data import atomic
 from data.bases import DEFAULT, resolve
 from data.brief import Brief
 from data.draw import draw_briefs
-from inference.checkpoints import SMALL_FILES, best_device, load
+from inference.checkpoints import SMALL_FILES, best_device, load, load_weights
 from inference.choosing import refusal
 from inference.decoding import DEFAULTS
+from inference.drawing import Drawing, Settings
 from inference.leaks import names_in
 from inference.measured import measured
 from inference.novelty import CopyIndex, copy_limit
+from inference.packed_weights import worth_packing
+from inference.row_cache import takes_rows
 from inference.runs import Run
 from inference.sample import Sample, Samples
 from inference.sampling import generate
+from inference.telling import Job, tell_together
+from inference.thin_differences import thin_difference
 from inference.workers import side_by_side
 
 FINAL, CHOSEN, BASE, CONTROL = "final", "chosen", "base", "control"
 """The sets of samples that a run has; those of fold i are called `fold_set(i)`. Chosen: the final model's again, of each text several
 candidates; its rows are the chosen and the others. The control's are there where one was tuned."""
+
+ROWS_TOGETHER = 64
+"""Paragraphs that are drawn at once where several models share a batch."""
 
 WORTH_A_PROCESS = 1000
 """Steps of sampling, all sets together, that take longer than starting processes for them."""
@@ -84,7 +92,6 @@ def draw_samples(run: Run, *, folds_only: bool = False, progress: bool = False) 
     # The texts are the same, and 32 rows together take half the time of eights; a guided text takes two.
     settings["batch_size"] = 32 if settings["guidance"] in (None, 1) else 16
     started = time.perf_counter()
-    drawn: dict[str, list[Sample]] = {}
     with tqdm(
         total=sum(len(s.briefs) * s.best_of for s in sets),
         desc="sampling",
@@ -92,7 +99,10 @@ def draw_samples(run: Run, *, folds_only: bool = False, progress: bool = False) 
         disable=not progress,
         leave=False,
     ) as bar:
-        for one, samples in zip(sets, _draw(sets, settings, _workers(run, sets, settings)), strict=True):
+        shared = _drawn_together(run, sets, settings, bar.update) if told else {}
+        drawn = {name: samples.candidates for name, samples in shared.items()}
+        alone = [one for one in sets if one.name not in drawn]
+        for one, samples in zip(alone, _draw(alone, settings, _workers(run, alone, settings)), strict=True):
             drawn[one.name] = samples.candidates
             bar.update(len(drawn[one.name]))
     seconds = round((time.perf_counter() - started) / sum(map(len, drawn.values())), 3)
@@ -147,6 +157,40 @@ def _workers(run: Run, sets: Sequence[_Set], settings: Mapping[str, Any]) -> int
 def _draw(sets: Sequence[_Set], settings: Mapping[str, Any], workers: int) -> Iterator[Samples]:
     """The samples of each set, in order, as they are ready."""
     return side_by_side(_drawn, [(one, settings) for one in sets], workers)
+
+
+def _drawn_together(
+    run: Run, sets: Sequence[_Set], settings: Mapping[str, Any], finished: Callable[[], object]
+) -> dict[str, Samples]:
+    """The samples of those sets by name that one batch can serve: of the base, and of models that adapters made of it.
+
+    The final model's texts are not among them. They are told by its own weights, as `generate` tells them again. ``finished`` is
+    called for each text. None where the base's weights are not packed (`inference.packed_weights`).
+    """
+    base = load(run.base_source)
+    if not (worth_packing(base.model) and takes_rows(base.model)):
+        return {}
+    found: list[tuple[_Set, Drawing, list[tuple[Brief, str]], list[int], Job]] = []
+    for one in sets:
+        if one.name in (FINAL, CHOSEN):
+            continue
+        thin = None
+        if (
+            one.name != BASE
+            and (thin := thin_difference(load_weights(resolve(one.source)), base.model)) is None
+        ):
+            continue
+        drawing = Drawing(base, one.originals, None, Settings(seed=one.seed, strict=False, **settings))
+        planned, numbers = drawing.planned(drawing.briefs(one.briefs, {}, 1))
+        if all(kind != "none" for _, kind in planned):
+            found.append((one, drawing, planned, numbers, drawing.job(planned, numbers, thin, ROWS_TOGETHER)))
+    if len(found) < 2:
+        return {}
+    told = tell_together([job for *_, job in found], finished)
+    return {
+        one.name: drawing.chosen(drawing.samples_told(stories, planned, numbers))
+        for stories, (one, drawing, planned, numbers, _) in zip(told, found, strict=True)
+    }
 
 
 def _drawn(one: _Set, settings: Mapping[str, Any]) -> Samples:

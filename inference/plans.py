@@ -6,6 +6,7 @@ Tells nothing (`inference.telling`).
 
 import random
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,11 +24,14 @@ from data.stories import beat_prompt, plan_header
 from inference.adherence import content_words
 from inference.bank import find_plot
 from inference.checkpoints import Checkpoint, load
-from inference.decoding import Decoding
-from inference.row_cache import takes_rows
-from inference.rows import Processor, batches, continuations, padded
+from inference.decoding import Decoding, few_threads
+from inference.row_cache import RowCache, takes_rows, texts_of_rows
+from inference.rows import Processor
 from inference.telling import USUAL
 from inference.whole_names import WholeNames
+
+ROWS_AT_ONCE = 32
+"""Beats or plans that are written at once."""
 
 DRAWS = 8
 """Plans that the base writes for a brief, of which the soundest is taken."""
@@ -133,20 +137,17 @@ def write_plans(
     if not briefs:
         return []
     tokenizer, (_, end) = base.tokenizer, special_ids(base.tokenizer)
-    each = [(at, draw) for at in range(len(briefs)) for draw in range(draws)]
 
-    def around(batch: Sequence[int]) -> tuple[list[Processor], list[Processor]]:
-        names = WholeNames(tokenizer, [briefs[each[i][0]] for i in batch])
-        return [names], [_PlanEnds(tokenizer, len(batch), end)]
+    def around(at: int) -> tuple[list[Processor], list[Processor]]:
+        return [WholeNames(tokenizer, [briefs[at]] * draws)], [_PlanEnds(tokenizer, draws, end)]
 
-    fronts = [plan_header(briefs[at]) for at, _ in each]
-    rows = _written(
-        base, fronts, [f"{indices[at]}:plan:{draw}" for at, draw in each], seed, MOST_TOKENS, around
-    )
-    drawn = [_beats(tokenizer.decode(row, skip_special_tokens=True)) for row in rows]
+    keys = [[f"{index}:plan:{draw}" for draw in range(draws)] for index in indices]
+    rows = _written(base, [plan_header(brief) for brief in briefs], keys, seed, MOST_TOKENS, around)
     found: list[tuple[str, ...]] = []
-    for at, brief in enumerate(briefs):
-        plans = [drawn[i] for i, (owner, _) in enumerate(each) if owner == at and drawn[i]]
+    for brief, written in zip(briefs, rows, strict=True):
+        plans = list(
+            filter(None, (_beats(tokenizer.decode(row, skip_special_tokens=True)) for row in written))
+        )
         found.append(tuple(max(plans, key=partial(soundness, brief))) if plans else ())
     return found
 
@@ -161,13 +162,13 @@ def write_beats(base: Checkpoint, paragraphs: Sequence[str], seed: int, draws: i
     paragraph; "" where no draw gave one.
     """
     tokenizer, (_, end) = base.tokenizer, special_ids(base.tokenizer)
-    each = [(at, draw) for at in range(len(paragraphs)) for draw in range(draws)]
-    fronts = [beat_prompt(paragraphs[at]) for at, _ in each]
-    rows = _written(base, fronts, [f"beat:{at}:{draw}" for at, draw in each], seed, BEAT_TOKENS)
-    lines: list[list[str]] = [[] for _ in paragraphs]
-    for (at, _), row in zip(each, rows, strict=True):
-        if end in row:
-            lines[at] += _beats(f"- {tokenizer.decode(row[: row.index(end)]).strip()}\n{END}")
+    keys = [[f"beat:{at}:{draw}" for draw in range(draws)] for at in range(len(paragraphs))]
+    written = _written(base, [beat_prompt(paragraph) for paragraph in paragraphs], keys, seed, BEAT_TOKENS)
+    whole = [[row[: row.index(end)] for row in rows if end in row] for rows in written]
+    lines = [
+        [line for row in rows for line in _beats(f"- {tokenizer.decode(row).strip()}\n{END}")]
+        for rows in whole
+    ]
     return [
         max(
             found,
@@ -187,33 +188,58 @@ def _shared(line: str, paragraph: str) -> float:
 def _written(
     base: Checkpoint,
     fronts: Sequence[str],
-    keys: Sequence[str],
+    keys: Sequence[Sequence[str]],
     seed: int,
     most: int,
-    around: Callable[[Sequence[int]], tuple[list[Processor], list[Processor]]] = lambda batch: ([], []),
-) -> list[list[int]]:
-    """The tokens that a base writes behind each of ``fronts``, ``most`` at most; none where there is no room.
+    around: Callable[[int], tuple[list[Processor], list[Processor]]] = lambda at: ([], []),
+) -> list[list[list[int]]]:
+    """The tokens that a base writes behind each of ``fronts``, ``most`` at most, the end included; none where there is no room.
 
-    keys, seed: what each draw depends on. around: for the numbers of a batch what works on the scores before and after all else.
+    keys, seed: what each draw behind a front depends on; all fronts have as many. around: for the number of a front what works on
+    the scores before and after all else.
     """
     first, end = special_ids(base.tokenizer)
     prompts = [[first, *encode(front, base.tokenizer)] for front in fronts]
-    widths = [padded(len(prompt), base.context) for prompt in prompts]
     decoding = Decoding.choose(base.model, None, None, None, 1.0)
-    found: list[list[int]] = [[] for _ in prompts]
-    for batch in batches(widths, 32):
-        width = widths[batch[0]]
-        if width >= base.context:
-            continue
-        before, after = around(batch)
-        noise = decoding.noise(seed, [keys[i] for i in batch])
-        processors = [*before, *decoding.warpers(), *noise, *after]
-        rows = continuations(
-            base.model, [prompts[i] for i in batch], width, min(most, base.context - width), end, processors
-        )
-        for i, row in zip(batch, rows, strict=True):
-            found[i] = row
-    return found
+    each = len(keys[0]) if keys else 1
+    found: list[list[list[int]]] = [[[] for _ in key] for key in keys]
+    waiting = deque(at for at, prompt in enumerate(prompts) if len(prompt) + 1 < base.context)
+    slots: list[int | None] = [None] * texts_of_rows(max(1, ROWS_AT_ONCE // each), each)
+    cache = RowCache(base.model, len(slots), each)
+    processors: list[list[Processor]] = [[] for _ in slots]
+    scores: list[torch.Tensor] = [torch.empty(0) for _ in slots]
+    with few_threads(base.model):
+        while True:
+            for slot, at in enumerate(slots):
+                if at is None and waiting:
+                    at = slots[slot] = waiting.popleft()
+                    cache.clear(slot)
+                    scores[slot] = cache.read(slot, prompts[at]).expand(each, -1)
+                    before, after = around(at)
+                    noise = decoding.noise(seed, keys[at])
+                    processors[slot] = [*before, *decoding.warpers(), *noise, *after]
+            if not any(at is not None for at in slots):
+                return found
+            tokens: list[int | None] = [None] * len(cache.own)
+            for slot, at in enumerate(slots):
+                if at is None:
+                    continue
+                rows = found[at]
+                ids = torch.tensor([[row[-1] if row else prompts[at][-1]] for row in rows])
+                drawn = scores[slot]
+                for processor in processors[slot]:
+                    drawn = processor(ids, drawn)  # type: ignore[arg-type]
+                longest = min(most, base.context - len(prompts[at]))
+                for number, (row, token) in enumerate(zip(rows, drawn.argmax(dim=-1).tolist(), strict=True)):
+                    if len(row) < longest and end not in row[-1:]:
+                        row.append(token)
+                        if len(row) < longest and token != end:
+                            tokens[slot * each + number] = token
+                if not any(token is not None for token in tokens[slot * each : (slot + 1) * each]):
+                    slots[slot] = None
+                    cache.clear(slot)
+            if any(token is not None for token in tokens):
+                scores = list(cache.step(tokens).view(len(slots), each, -1))
 
 
 def soundness(brief: Brief, beats: Sequence[str]) -> float:

@@ -2,7 +2,7 @@
 
 A small model holds a scene for a paragraph and loses it over eight. So each paragraph gets a line that says what happens in it. Several
 candidates are drawn for each paragraph, and the story continues with the best one. All candidates of all stories are drawn together.
-No story waits for another, and what candidates have in common is read once (`inference.row_cache`). The caller gives the
+No story waits for another, and what candidates have in common lies in memory once (`inference.row_cache`). The caller gives the
 beats and says which paragraph is the best (`inference.paragraphs`).
 """
 
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count as count_from
 from typing import Any
 
 import torch
@@ -22,9 +23,9 @@ from inference.checkpoints import Checkpoint
 from inference.decoding import Decoding, few_threads
 from inference.guard import CopyGuard
 from inference.guidance import Guided
-from inference.packed_weights import packed
-from inference.row_cache import RowCache
-from inference.rows import ROWS, Processor, filling, worth_leaving
+from inference.row_cache import RowCache, texts_of_rows
+from inference.rows import Processor, worth_leaving
+from inference.thin_differences import Thin
 from inference.whole_names import WholeNames
 
 USUAL = 45
@@ -99,6 +100,24 @@ class Telling:
     most: int | None = None
 
 
+@dataclass(frozen=True)
+class Job:
+    """Stories of one model.
+
+    checkpoint: a base that was taught by `training.base`, or a model tuned on it. briefs: each with beats. telling: how. indices: which
+    samples they are, by default 0, 1, 2 and so on; a story depends on its brief, the seed and its index alone. shown: called with a
+    story's number and each of its paragraphs as it is chosen. thin: what the job's model adds to that of the first job's checkpoint
+    (`inference.thin_differences`), None for nothing.
+    """
+
+    checkpoint: Checkpoint
+    briefs: Sequence[Brief]
+    telling: Telling
+    indices: Sequence[int] | None = None
+    shown: Callable[[int, str], None] = lambda number, paragraph: None
+    thin: Thin | None = None
+
+
 def tell(
     checkpoint: Checkpoint,
     briefs: Sequence[Brief],
@@ -110,17 +129,24 @@ def tell(
 ) -> list[Told]:
     """Tell one story for each brief from its beats.
 
-    checkpoint: a base that was taught by `training.base`, or a model tuned on it. briefs: each with beats. telling: how. indices:
-    which samples they are, by default 0, 1, 2 and so on; a story depends on its brief, the seed and its index alone. shown: called
-    with a story's number and each of its paragraphs as it is chosen. finished: called whenever a story is told. Returns one `Told` a
+    checkpoint, briefs, telling, indices, shown: as in `Job`. finished: called whenever a story is told. Returns one `Told` a
     brief. Raises ValueError for a brief without beats, without room for a text, or with fewer beats than the opening has paragraphs,
     and for a model with layers that don't see the whole text.
     """
-    found: dict[int, Told] = {}
-    for number, told in _Teller(checkpoint, briefs, telling, indices or range(len(briefs)), shown).run():
-        found[number] = told
+    return tell_together([Job(checkpoint, briefs, telling, indices, shown)], finished)[0]
+
+
+def tell_together(jobs: Sequence[Job], finished: Callable[[], object] = lambda: None) -> list[list[Told]]:
+    """Tell the stories of several models in one batch, as `tell` does for one.
+
+    jobs: with the same number of draws, all guided or none; as many rows are drawn at once as the first says. finished: called
+    whenever a story is told. Returns the stories of each job. Raises ValueError as `tell` does.
+    """
+    found: list[dict[int, Told]] = [{} for _ in jobs]
+    for job, number, told in _Teller(jobs).run():
+        found[job][number] = told
         finished()
-    return [found[number] for number in range(len(briefs))]
+    return [[told[number] for number in range(len(told))] for told in found]
 
 
 def beginning(checkpoint: Checkpoint, brief: Brief, opening: str = "") -> tuple[list[int], list[int]]:
@@ -173,43 +199,40 @@ def breaks(tokenizer: Any) -> list[int]:
 class _Teller:
     """All stories of one call, in the rows of one cache."""
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        briefs: Sequence[Brief],
-        telling: Telling,
-        indices: Sequence[int],
-        shown: Callable[[int, str], None],
-    ) -> None:
-        self.checkpoint, self.telling, self.shown = checkpoint, telling, shown
-        self.tokenizer = checkpoint.tokenizer
-        self.draws = telling.draws if telling.decoding.temperature else 1  # greedy ones are all the same
-        self.waiting = deque(
-            _Story(self, number, brief, index)
-            for number, (brief, index) in enumerate(zip(briefs, indices, strict=True))
-        )
-        self.each = self.draws * (2 if telling.decoding.guidance > 1 else 1)
-        stories = max(1, min(len(self.waiting), telling.rows // self.each))
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs, (first, *_) = jobs, jobs
+        self.tuned = [job.thin for job in jobs if job.thin is not None]
+        self.draws, self.parts = _shape(first)
+        """Candidates; and the texts of the cache that a story takes: its own, and the one without the brief that it is guided by."""
+        assert all(_shape(job) == (self.draws, self.parts) for job in jobs)
+        self.waiting: deque[_Story] = deque()
+        models = count_from(1)
+        for at, job in enumerate(jobs):
+            model = next(models) if job.thin is not None else 0
+            for number, index in enumerate(job.indices or range(len(job.briefs))):
+                self.waiting.append(_Story(self, at, model, number, job.briefs[number], index))
+        stories = max(1, min(len(self.waiting), first.telling.rows // (self.draws * self.parts)))
         self.slots: list[_Story | None] = [None] * stories
 
-    def run(self) -> Iterator[tuple[int, Told]]:
-        """Yield each story's number and the story as soon as it is told."""
+    def run(self) -> Iterator[tuple[int, int, Told]]:
+        """Yield each story's job, its number there, and the story as soon as it is told."""
         if not self.waiting:
             return
-        model = packed(self.checkpoint.model)
-        self.cache = RowCache(model, -(-len(self.slots) * self.each // ROWS) * ROWS)
+        model = self.jobs[0].checkpoint.model
+        texts = texts_of_rows(len(self.slots) * self.parts, self.draws)
+        self.cache = RowCache(model, texts, self.draws, self.tuned)
         with few_threads(model):
             while True:
                 for slot in range(len(self.slots)):
                     while (story := self._at(slot)) and (told := story.draw(self.cache)):
-                        yield story.number, told
+                        yield story.job_number, story.number, told
                         self.slots[slot] = None
-                        for row in story.rows:  # what is over should not widen what is looked at
-                            self.cache.cut(row, 0)
+                        for text in story.texts:  # what is over should not widen what is looked at
+                            self.cache.clear(text)
                 if not any(self.slots):
                     return
                 self._leave()
-                tokens: list[int | None] = [None] * len(self.cache.lengths)
+                tokens: list[int | None] = [None] * len(self.cache.own)
                 for story in filter(None, self.slots):
                     for row, token in story.wanted():
                         tokens[row] = token
@@ -221,61 +244,76 @@ class _Teller:
         """The story of a slot; where there is none, one that waits."""
         if self.slots[slot] is None and self.waiting:
             story = self.waiting.popleft()
-            story.begin(self.cache, range(slot * self.each, (slot + 1) * self.each))
+            story.begin(self.cache, range(slot * self.parts, (slot + 1) * self.parts))
             self.slots[slot] = story
         return self.slots[slot]
 
     def _leave(self) -> None:
-        """Let the rows of stories that are told go, where that makes the batch much smaller."""
+        """Let the texts of stories that are told go, where that makes the batch much smaller."""
         left = [story for story in self.slots if story]
-        kept, batch = [row for story in left for row in story.rows], len(self.cache.lengths)
-        if not worth_leaving(len(kept), batch):
+        kept, there = [text for story in left for text in story.texts], len(self.cache.common)
+        if not worth_leaving(len(kept) * self.draws, there * self.draws):
             return
-        self.cache.keep(filling(kept, batch))
+        others = [text for text in range(there) if text not in kept]
+        self.cache.keep([*kept, *others[: texts_of_rows(len(kept), self.draws) - len(kept)]])
         self.slots = list(left)
         for slot, story in enumerate(left):
-            story.rows = list(range(slot * self.each, (slot + 1) * self.each))
+            story.texts = list(range(slot * self.parts, (slot + 1) * self.parts))
+
+
+def _shape(job: Job) -> tuple[int, int]:
+    """Candidates for each paragraph, and texts of the cache for each story."""
+    decoding = job.telling.decoding
+    draws = job.telling.draws if decoding.temperature else 1  # greedy ones are all the same
+    return draws, 2 if decoding.guidance > 1 else 1
 
 
 class _Story:
     """One story: where it is, and the candidates for its present paragraph."""
 
-    def __init__(self, teller: _Teller, number: int, brief: Brief, index: int) -> None:
-        self.teller, self.number, self.brief, self.index = teller, number, brief, index
-        tokenizer = teller.tokenizer
+    def __init__(
+        self, teller: _Teller, job_number: int, model: int, number: int, brief: Brief, index: int
+    ) -> None:
+        self.job_number, self.model, self.number, self.brief, self.index = (
+            job_number,
+            model,
+            number,
+            brief,
+            index,
+        )
+        self.draws, self.job = teller.draws, teller.jobs[job_number]
+        self.tokenizer = tokenizer = self.job.checkpoint.tokenizer
         _, self.end = special_ids(tokenizer)
         self.break_, self.line_break = encode(PARAGRAPHS, tokenizer), encode("\n", tokenizer)
-        self.base = [0, 0]
-        """Tokens before the paragraph, of the candidates and of those that are guided by."""
         self.count = self.refused = 0
         self.guarded = False
-        opening = teller.telling.opening
-        self.prompt, self.contrast = beginning(teller.checkpoint, brief, opening)
+        opening = self.job.telling.opening
+        self.prompt, self.contrast = beginning(self.job.checkpoint, brief, opening)
         *self.paragraphs, self.begun = opening.split(PARAGRAPHS)
 
-    def begin(self, cache: RowCache, rows: Sequence[int]) -> None:
-        """Read the brief and the first beat into the story's ``rows``: its candidates', then those that are guided by."""
-        self.rows = list(rows)
-        for row in self.rows:
-            cache.cut(row, 0)
-        self._read(cache, 0, self.prompt, self.contrast)
+    def begin(self, cache: RowCache, texts: Sequence[int]) -> None:
+        """Read the brief and the first beat into the story's ``texts`` of the cache: its own, then the one that it is guided by."""
+        self.texts = list(texts)
+        for text in self.texts:
+            cache.clear(text, self.model)
+        self._read(cache, self.prompt, self.contrast)
 
-    def _read(self, cache: RowCache, chosen: int, own: list[int], contrast: list[int]) -> None:
-        """Go on with candidate ``chosen``: read what comes before the next paragraph, and let all candidates begin there."""
-        draws, lengths = self.teller.draws, self.base
-        scores, self.base, self.newest = [], [], own[-1]
-        parts = [self.rows[:draws], self.rows[draws:]]
-        for rows, tokens, start in zip(parts, (own, contrast), lengths, strict=True):
-            if rows:
-                found = cache.read(rows[chosen], tokens)
-                cache.copy(rows[chosen], rows, start)
-                scores.append(found.expand(draws, -1))
-            self.base.append(cache.lengths[rows[chosen]] if rows else 0)
-        self.scores = torch.cat(scores)
-        self._new_paragraph()
+    @property
+    def rows(self) -> list[int]:
+        """The rows of the cache: of the candidates, then those that they are guided by."""
+        draws = self.draws
+        return [text * draws + row for text in self.texts for row in range(draws)]
 
-    def _new_paragraph(self) -> None:
-        telling, draws, at = self.teller.telling, self.teller.draws, len(self.paragraphs)
+    def _read(self, cache: RowCache, own: list[int], contrast: list[int]) -> None:
+        """Read what comes before the next paragraph, and let all candidates begin there."""
+        self.newest, parts = own[-1], (own, contrast)
+        read = [cache.read(text, tokens) for text, tokens in zip(self.texts, parts, strict=False)]
+        self.scores = torch.cat([scores.expand(self.draws, -1) for scores in read])
+        self._new_paragraph(cache.common[self.texts[0]])
+
+    def _new_paragraph(self, before: int) -> None:
+        """Let no candidate have a token yet, behind so many tokens ``before``."""
+        telling, draws, at = self.job.telling, self.draws, len(self.paragraphs)
         self.last = at == len(self.brief.beats) - 1
         self.drawn: list[list[int]] = [[] for _ in range(draws)]
         self.logs: list[list[float]] = [[] for _ in range(draws)]
@@ -283,14 +321,14 @@ class _Story:
         """Of each candidate: None while it is drawn, whether it ended by itself afterwards."""
         self.closing: list[list[int]] = [self.break_] * draws
         share = words_of_paragraph(self.brief, at)
-        room = self.teller.checkpoint.context - self.base[0] - 1
+        room = self.job.checkpoint.context - before - 1
         self.most = min(max(LEAST, round(LONGEST * PIECES * share)), room)
         if telling.most is not None:
             self.most = min(self.most, telling.most - self.count)
         text = PARAGRAPHS.join([*self.paragraphs, self.begun])
         self.guard = telling.guard(self.brief, text, draws)
         decoding = telling.decoding
-        refusing: list[Processor] = [WholeNames(self.teller.tokenizer, [self.brief] * draws)]
+        refusing: list[Processor] = [WholeNames(self.tokenizer, [self.brief] * draws)]
         warpers = [*refusing, *([self.guard] if self.guard else []), *decoding.warpers()]
         noise = decoding.noise(telling.seed, [f"{self.index}:{at}:{draw}" for draw in range(draws)])
         self.processors: list[Processor] = [*warpers, *noise]
@@ -310,7 +348,7 @@ class _Story:
                 return told
 
     def _draw(self) -> None:
-        draws = self.teller.draws
+        draws = self.draws
         scores = self.scores.clone()
         own = scores[:draws]
         blank = [not drawn and not self.begun for drawn in self.drawn]
@@ -318,7 +356,7 @@ class _Story:
             if empty or not self.last:
                 own[row, self.end] = -torch.inf
             if empty or self._blank(row):
-                own[row, breaks(self.teller.tokenizer)] = -torch.inf
+                own[row, breaks(self.tokenizer)] = -torch.inf
                 own[row, self.end] = -torch.inf
         logs = torch.log_softmax(own.float(), dim=-1)
         ids = torch.tensor([[drawn[-1] if drawn else self.newest] for drawn in self.drawn])
@@ -335,11 +373,11 @@ class _Story:
 
     def _blank(self, row: int) -> bool:
         """Whether a candidate has no word yet."""
-        return not (self.begun + self.teller.tokenizer.decode(self.drawn[row])).strip()
+        return not (self.begun + self.tokenizer.decode(self.drawn[row])).strip()
 
     def _take(self, row: int, token: int) -> None:
         """Note the ``token`` that was drawn for a candidate."""
-        said = "" if token == self.end else self.teller.tokenizer.decode([token])
+        said = "" if token == self.end else self.tokenizer.decode([token])
         if token == self.end or "\n" in said:
             self.over[row] = True
             if said.strip():  # the token is the last mark of the paragraph and its break in one
@@ -352,7 +390,7 @@ class _Story:
 
     def wanted(self) -> Iterator[tuple[int, int]]:
         """The rows that go on, and the token of each."""
-        draws = self.teller.draws
+        draws = self.draws
         for at, row in enumerate(self.rows):
             if self.over[at % draws] is None:
                 yield row, self.drawn[at % draws][-1]
@@ -375,40 +413,38 @@ class _Story:
 
     def _said(self, tokens: Sequence[int]) -> str:
         """What ``tokens`` add to a text; behind its beginning, since some tokenizers drop the space at the start."""
-        tokenizer = self.teller.tokenizer
+        tokenizer = self.tokenizer
         begun = encode(self.begun, tokenizer)
         before = tokenizer.decode(begun, skip_special_tokens=True)
         return str(tokenizer.decode([*begun, *tokens], skip_special_tokens=True)[len(before) :])
 
     def _chosen(self, cache: RowCache) -> Told | None:
         """Take the best candidate and begin the next paragraph. The story, where that was its last or there is no more room."""
-        telling, drawn = self.teller.telling, [self._candidate(row) for row in range(self.teller.draws)]
+        telling, drawn = self.job.telling, [self._candidate(row) for row in range(self.draws)]
         at = telling.choose(self.brief, self.paragraphs, drawn) if len(drawn) > 1 else 0
         best = drawn[at]
         if best.text:
             self.paragraphs.append(best.text)
-            self.teller.shown(self.number, best.text)
+            self.job.shown(self.number, best.text)
         self.begun = ""
         self.count += len(best.tokens)
         self.refused += best.refused
         self.guarded = self.guarded or self.guard is not None
-        lines = (
-            []
-            if self.last
-            else encode(beat_line(self.brief.beats[len(self.paragraphs)]), self.teller.tokenizer)
-        )
+        lines = [] if self.last else encode(beat_line(self.brief.beats[len(self.paragraphs)]), self.tokenizer)
         closing = self.closing[at] if best.whole else self.break_
-        room = self.teller.checkpoint.context - self.base[0] - len(best.tokens) - len(closing) - len(lines)
+        before = cache.common[self.texts[0]] + len(best.tokens)
+        room = self.job.checkpoint.context - before - len(closing) - len(lines)
         full = room < LEAST or (telling.most is not None and self.count >= telling.most)
         if self.last or full or not best.text:
             ended = self.last and best.whole
             return Told(tuple(self.paragraphs), ended, self.count, self.refused if self.guarded else None)
-        draws = self.teller.draws
         rest: list[list[int]] = []
-        for rows, base in zip((self.rows[:draws], self.rows[draws:]), self.base, strict=True):
-            if rows:  # what of the paragraph has not been read yet: its last token, where it was cut
-                cache.cut(rows[at], base + len(best.tokens))
-                rest.append(list(best.tokens[cache.lengths[rows[at]] - base :]))
-        own = [*rest[0], *closing, *lines]
-        self._read(cache, at, own, [*rest[-1], *closing])
+        for (
+            text
+        ) in self.texts:  # what of the paragraph has not been read yet: its last token, where it was cut
+            row = text * self.draws + at
+            count = min(len(best.tokens), cache.own[row])
+            cache.take(row, count)
+            rest.append(list(best.tokens[count:]))
+        self._read(cache, [*rest[0], *closing, *lines], [*rest[-1], *closing])
         return None

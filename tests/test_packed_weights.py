@@ -5,12 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import FalconConfig, FalconForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from inference import packed_weights as module
 from inference.decoding import SMALL
 from inference.packed_weights import packed
-from inference.row_cache import RowCache
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this build of torch comes without oneDNN"
@@ -52,38 +50,6 @@ def test_a_row_is_rounded_alike_whatever_lies_beside_it(model: Any) -> None:
         assert torch.equal(scores(twin, rows), together[:rows])
 
 
-def stepped(one: Any, texts: int, rows: int) -> torch.Tensor:
-    """The scores (texts, V) behind two single tokens of so many texts, in a cache of ``rows``."""
-    cache = RowCache(one, rows)
-    for row in range(texts):
-        cache.read(row, list(range(3 + row, 40 + 9 * row)))
-    for token in (7, 11):
-        found = cache.step([token + row if row < texts else None for row in range(rows)])
-    return found[:texts]
-
-
-def test_single_tokens_attend_plainly_as_the_models_own_do(
-    model: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own, twin = stepped(model, 3, 4), packed(model)
-    torchs = module.sdpa_attention_forward
-
-    def only_for_several(module: Any, query: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        assert query.shape[-2] > 1
-        return torchs(module, query, *args, **kwargs)
-
-    monkeypatch.setattr(module, "sdpa_attention_forward", only_for_several)
-    twins = stepped(twin, 3, 4)
-    torch.testing.assert_close(twins, own, rtol=1e-4, atol=1e-5)
-
-
-def test_a_single_token_is_rounded_alike_whatever_lies_beside_it(model: Any) -> None:
-    twin = packed(model)
-    together = stepped(twin, 8, 8)
-    for texts, rows in ((1, 4), (3, 4), (8, 16)):
-        assert torch.equal(stepped(twin, texts, rows), together[:texts])
-
-
 def test_the_model_stays_as_it_was_and_shares_its_weights(model: Any) -> None:
     plain = scores(model, 4)
     twin = packed(model)
@@ -101,17 +67,3 @@ def test_small_models_and_other_number_formats_are_left_alone(model: Any) -> Non
     )
     for other in (tiny, copy.deepcopy(model).to(torch.bfloat16)):
         assert packed(other) is other
-
-
-def test_a_model_that_asks_for_its_attention_by_name_keeps_it() -> None:
-    torch.manual_seed(0)
-    shape = {"hidden_size": 256, "num_hidden_layers": 1, "num_attention_heads": 4}
-    falcon = FalconForCausalLM(FalconConfig(vocab_size=120_000, **shape)).eval()
-    assert falcon.num_parameters() >= SMALL
-    ids, mask = torch.arange(24).reshape(2, 12), torch.ones(2, 12, dtype=torch.long)
-    mask[0, :5] = 0
-    with torch.inference_mode():
-        own, twins = (
-            one(input_ids=ids, attention_mask=mask).logits[:, -1] for one in (falcon, packed(falcon))
-        )
-    torch.testing.assert_close(twins, own, rtol=1e-4, atol=1e-5)

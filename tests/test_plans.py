@@ -72,6 +72,16 @@ def test_the_base_writes_plans_and_beats_that_are_lines(base: Checkpoint, briefs
     assert all("\n" not in line for line in lines)
 
 
+def test_what_is_written_depends_on_its_own_front_alone(base: Checkpoint, briefs: list[Brief]) -> None:
+    paragraphs = ["Ada came in.", "She sat down by the window and smiled at the rain.", "It was late."] * 5
+    together = write_beats(base, paragraphs, 5)
+    assert write_beats(base, paragraphs[:1], 5) == together[:1] and any(together)
+    # No room in what the base sees at once: no line, and the others as ever.
+    long = " ".join(["rain"] * 3000)
+    assert write_beats(base, [*paragraphs[:2], long], 5) == [*together[:2], ""]
+    assert write_beats(base, [], 5) == []
+
+
 def test_the_beat_that_says_most_of_a_paragraph_and_least_beside_it_is_taken(
     base: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +94,7 @@ def test_the_beat_that_says_most_of_a_paragraph_and_least_beside_it_is_taken(
     ]
     _, end = plans.special_ids(base.tokenizer)
     rows = [[*base.tokenizer.encode(line, add_special_tokens=False), end] for line in lines]
-    monkeypatch.setattr(plans, "_written", lambda *_: rows)
+    monkeypatch.setattr(plans, "_written", lambda *_: [rows])
     assert write_beats(base, [paragraph], 0, draws=4) == [lines[1]]
     rows[1] = rows[1][:-1]  # one that did not come to its end is none
     assert write_beats(base, [paragraph], 0, draws=4) == [lines[2]]

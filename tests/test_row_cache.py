@@ -4,10 +4,17 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM, PreTrainedModel
+from transformers import (
+    FalconConfig,
+    FalconForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+)
 
 from inference.checkpoints import load
-from inference.packed_weights import packed
 from inference.row_cache import RowCache, takes_rows
 from tests.small import llama_folder
 
@@ -27,53 +34,69 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
 
 
 def test_each_row_says_what_the_model_says_of_its_tokens(model: PreTrainedModel) -> None:
-    cache = RowCache(model, 8)
-    for row, text in enumerate(TEXTS):
-        torch.testing.assert_close(cache.read(row, text), scores_of(model, text))
+    cache = RowCache(model, 6, 2)
+    for number, text in enumerate(TEXTS):
+        torch.testing.assert_close(cache.read(number, text), scores_of(model, text))
     for at in range(3):
-        tokens = [MORE[row][at] if row < len(TEXTS) else None for row in range(8)]
+        tokens = [MORE[row // 2][at] + row % 2 if row < 10 else None for row in range(12)]
         found = cache.step(tokens)
-        for row, text in enumerate(TEXTS):
-            torch.testing.assert_close(found[row], scores_of(model, [*text, *MORE[row][: at + 1]]))
-    assert cache.lengths == [len(text) + 3 for text in TEXTS] + [0] * 3
+        for row in range(10):
+            own = [token + row % 2 for token in MORE[row // 2][: at + 1]]
+            torch.testing.assert_close(found[row], scores_of(model, [*TEXTS[row // 2], *own]))
+    assert cache.common == [*map(len, TEXTS), 0] and cache.own == [3] * 10 + [0] * 2
 
 
 def test_a_row_that_waits_stays_as_it_is(model: PreTrainedModel) -> None:
-    cache = RowCache(model, 4)
-    for row in range(2):
-        cache.read(row, TEXTS[row])
+    cache = RowCache(model, 2, 2)
+    for text in range(2):
+        cache.read(text, TEXTS[text])
     cache.step([50, None, None, None])
     cache.step([51, None, None, None])
-    found = cache.step([52, 60, None, None])
+    found = cache.step([52, 59, 60, None])
     torch.testing.assert_close(found[0], scores_of(model, [*TEXTS[0], 50, 51, 52]))
-    torch.testing.assert_close(found[1], scores_of(model, [*TEXTS[1], 60]))
+    torch.testing.assert_close(found[1], scores_of(model, [*TEXTS[0], 59]))
+    torch.testing.assert_close(found[2], scores_of(model, [*TEXTS[1], 60]))
 
 
-def test_rows_are_copied_cut_and_kept(model: PreTrainedModel) -> None:
-    cache = RowCache(model, 4)
+def test_a_text_goes_on_with_what_is_taken_of_a_row(model: PreTrainedModel) -> None:
+    cache = RowCache(model, 2, 4)
     cache.read(0, TEXTS[1])
-    cache.copy(0, [0, 1, 2])
-    cache.step([50, 51, 52, None])
-    cache.step([53, 54, 55, None])
-    base = len(TEXTS[1])
-    cache.copy(1, [0, 1, 2], start=base)
-    torch.testing.assert_close(cache.step([60, 61, 62, None])[2], scores_of(model, [*TEXTS[1], 51, 54, 62]))
-    cache.cut(2, base + 1)
-    torch.testing.assert_close(cache.read(2, [70, 71]), scores_of(model, [*TEXTS[1], 51, 70, 71]))
-    cache.keep([2, 3, 0, 1])
-    found = cache.step([72, None, 73, None])
-    torch.testing.assert_close(found[0], scores_of(model, [*TEXTS[1], 51, 70, 71, 72]))
-    torch.testing.assert_close(found[2], scores_of(model, [*TEXTS[1], 51, 54, 60, 73]))
+    cache.read(1, TEXTS[0])
+    cache.step([50, 51, 52, 53, 80, 81, None, None])
+    cache.step([54, 55, 56, None, 82, 83, None, None])
+    cache.take(1, 2)
+    assert cache.common == [len(TEXTS[1]) + 2, len(TEXTS[0])] and cache.own == [0] * 4 + [2, 2, 0, 0]
+    found = cache.step([60, 61, 62, None, 84, None, None, None])
+    torch.testing.assert_close(found[2], scores_of(model, [*TEXTS[1], 51, 55, 62]))
+    torch.testing.assert_close(found[4], scores_of(model, [*TEXTS[0], 80, 82, 84]))
+    cache.take(2, 0)  # nothing of it: what was drawn is forgotten
+    torch.testing.assert_close(cache.read(0, [70, 71]), scores_of(model, [*TEXTS[1], 51, 55, 70, 71]))
+    cache.keep([1, 0])
+    found = cache.step([85, None, None, None, 72, None, None, None])
+    torch.testing.assert_close(found[0], scores_of(model, [*TEXTS[0], 80, 82, 84, 85]))
+    torch.testing.assert_close(found[4], scores_of(model, [*TEXTS[1], 51, 55, 70, 71, 72]))
+    cache.clear(0)
+    torch.testing.assert_close(cache.read(0, TEXTS[3]), scores_of(model, TEXTS[3]))
 
 
-def test_the_room_grows_with_the_longest_row(model: PreTrainedModel) -> None:
-    cache = RowCache(model, 4)
+def test_the_room_grows_with_the_longest_text_and_the_longest_row(model: PreTrainedModel) -> None:
+    cache = RowCache(model, 2, 2)
     cache.read(0, TEXTS[0])
     long = [3 + number % 90 for number in range(300)]
     cache.read(1, long)
-    found = cache.step([9, 10, None, None])
-    torch.testing.assert_close(found[0], scores_of(model, [*TEXTS[0], 9]))
-    torch.testing.assert_close(found[1], scores_of(model, [*long, 10]))
+    for token in long[:270]:
+        found = cache.step([token, None, 10, None])
+    torch.testing.assert_close(found[0], scores_of(model, [*TEXTS[0], *long[:270]]))
+    torch.testing.assert_close(found[2], scores_of(model, [*long, *[10] * 270]))
+
+
+def test_the_model_stays_as_it_was(model: PreTrainedModel) -> None:
+    before = scores_of(model, TEXTS[1])
+    cache = RowCache(model, 1, 4)
+    cache.read(0, TEXTS[1])
+    cache.step([5, 6, 7, 8])
+    assert model.config._attn_implementation == "sdpa"
+    assert torch.equal(scores_of(model, TEXTS[1]), before)
 
 
 def test_layers_without_full_attention_are_refused() -> None:
@@ -85,33 +108,41 @@ def test_layers_without_full_attention_are_refused() -> None:
     )  # fmt: skip
     assert not takes_rows(sliding)
     with pytest.raises(ValueError, match=r"layers without full attention \(sdpa\): stories can't be told"):
-        RowCache(sliding, 4)
+        RowCache(sliding, 1, 4)
     assert takes_rows(GPT2LMHeadModel(GPT2Config(vocab_size=100, n_embd=16, n_layer=1, n_head=2)))
+
+
+def test_a_model_that_asks_for_its_attention_by_name_is_refused() -> None:
+    falcon = FalconForCausalLM(
+        FalconConfig(vocab_size=100, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    )
+    assert not takes_rows(falcon)
 
 
 @pytest.mark.slow
 def test_rows_of_the_real_base_round_alike_in_any_place(real_base: object) -> None:
-    model = packed(load("stories", dtype="float32", device="cpu").model)
+    model = load("stories", dtype="float32", device="cpu").model
     generator = torch.Generator().manual_seed(0)
     texts = [
         torch.randint(2000, 40000, (count,), generator=generator).tolist()
         for count in (40, 230, 511, 700, 90, 330)
     ]
 
-    def scores(order: Sequence[int], rows: int) -> dict[int, list[torch.Tensor]]:
-        cache = RowCache(model, rows)
-        found = {number: [cache.read(row, texts[number])] for row, number in enumerate(order)}
-        for at in range(3):
-            tokens = [
-                100 * number + at if row < len(order) else None
-                for row, number in enumerate([*order, *[0] * rows][:rows])
-            ]
+    def scores(order: Sequence[int], there: int) -> dict[int, list[torch.Tensor]]:
+        cache = RowCache(model, there, 4)
+        found = {number: [cache.read(text, texts[number])] for text, number in enumerate(order)}
+        for at in range(70):
+            tokens: list[int | None] = [None] * there * 4
+            for text, number in enumerate(order):
+                # Two rows go on, one of them for longer.
+                tokens[4 * text : 4 * text + 2] = [100 * number + at, 7 if at < 3 else None]
             step = cache.step(tokens)
-            for row, number in enumerate(order):
-                found[number].append(step[row])
+            for text, number in enumerate(order):
+                if at < 3 or at == 69:
+                    found[number].append(step[4 * text])
         return found
 
-    together = scores(range(6), 8)
-    for order, rows in (((5,), 4), ((4, 0), 4), ((3, 2, 1, 0), 4), ((5, 4, 3, 2, 1, 0), 16)):
-        for number, found in scores(order, rows).items():
+    together = scores(range(6), 6)
+    for order, there in (((5,), 1), ((4, 0), 2), ((3, 2, 1, 0), 5), ((5, 4, 3, 2, 1, 0), 8)):
+        for number, found in scores(order, there).items():
             assert all(map(torch.equal, found, together[number])), (number, order)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
+from typing import Any
 
 import pytest
 import torch
@@ -61,30 +62,31 @@ def rows_of(monkeypatch: pytest.MonkeyPatch) -> list[RowCache]:
     seen: list[RowCache] = []
 
     class Listening(RowCache):
-        def __init__(self, model: PreTrainedModel, rows: int) -> None:
-            super().__init__(model, rows)
-            self.said: list[list[int]] = [[] for _ in range(rows)]
+        def __init__(self, model: PreTrainedModel, texts: int, each: int, *tuned: Any) -> None:
+            super().__init__(model, texts, each, *tuned)
+            self.said: list[list[int]] = [[] for _ in range(texts)]
+            self.added: list[list[int]] = [[] for _ in range(texts * each)]
             seen.append(self)
 
-        def read(self, row: int, tokens: Sequence[int]) -> torch.Tensor:
-            self.said[row] = [*self.said[row][: self.lengths[row]], *tokens]
-            return super().read(row, tokens)
+        def read(self, text: int, tokens: Sequence[int]) -> torch.Tensor:
+            self.said[text] = [*self.said[text][: self.common[text]], *tokens]
+            return super().read(text, tokens)
 
         def step(self, tokens: Sequence[int | None]) -> torch.Tensor:
             for row, token in enumerate(tokens):
                 if token is not None:
-                    self.said[row] = [*self.said[row][: self.lengths[row]], token]
+                    self.added[row] = [*self.added[row][: self.own[row]], token]
             return super().step(tokens)
 
-        def copy(self, source: int, rows: Sequence[int], start: int = 0) -> None:
-            for row in rows:
-                assert start == 0 or self.said[row][:start] == self.said[source][:start]
-                self.said[row] = list(self.said[source][: self.lengths[source]])
-            super().copy(source, rows, start)
+        def take(self, row: int, count: int) -> None:
+            text = row // self.each
+            self.said[text] = [*self.said[text][: self.common[text]], *self.added[row][:count]]
+            super().take(row, count)
 
-        def keep(self, rows: Sequence[int]) -> None:
-            self.said = [self.said[row] for row in rows]
-            super().keep(rows)
+        def keep(self, texts: Sequence[int]) -> None:
+            self.said = [self.said[text] for text in texts]
+            self.added = [self.added[text * self.each + row] for text in texts for row in range(self.each)]
+            super().keep(texts)
 
     monkeypatch.setattr(telling, "RowCache", Listening)
     return seen
