@@ -38,7 +38,7 @@ FINAL, CHOSEN, BASE, CONTROL = "final", "chosen", "base", "control"
 """The sets of samples that a run has; those of fold i are called `fold_set(i)`. Chosen: the final model's again, of each text several
 candidates; its rows are the chosen and the others. The control's are there where one was tuned."""
 
-ROWS_TOGETHER = 64
+ROWS_TOGETHER = 96
 """Paragraphs that are drawn at once where several models share a batch."""
 
 WORTH_A_PROCESS = 1000
@@ -167,6 +167,8 @@ def _drawn_together(
     The final model's texts are not among them. They are told by its own weights, as `generate` tells them again. ``finished`` is
     called for each text. None where the base's weights are not packed (`inference.packed_weights`).
     """
+    if settings["plan"] == "model":  # which is each model's own to write
+        return {}
     base = load(run.base_source)
     if not (worth_packing(base.model) and takes_rows(base.model)):
         return {}

@@ -204,7 +204,10 @@ def _written(
     each = len(keys[0]) if keys else 1
     found: list[list[list[int]]] = [[[] for _ in key] for key in keys]
     waiting = deque(at for at, prompt in enumerate(prompts) if len(prompt) + 1 < base.context)
-    slots: list[int | None] = [None] * texts_of_rows(max(1, ROWS_AT_ONCE // each), each)
+    if not waiting:
+        return found
+    at_once = min(len(waiting), max(1, ROWS_AT_ONCE // each))
+    slots: list[int | None] = [None] * texts_of_rows(at_once, each)
     cache = RowCache(base.model, len(slots), each)
     processors: list[list[Processor]] = [[] for _ in slots]
     scores: list[torch.Tensor] = [torch.empty(0) for _ in slots]
@@ -290,10 +293,6 @@ class _PlanEnds(LogitsProcessor):
         self._tokenizer, self._end = tokenizer, end
         self._said: list[list[int]] = [[] for _ in range(rows)]
         self._begun = False
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these of the present rows alone."""
-        self._said = [self._said[row] for row in rows]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """``scores`` (B, V), the end alone within reach where a plan is complete."""

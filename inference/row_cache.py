@@ -43,7 +43,8 @@ class RowCache:
     def __init__(self, model: PreTrainedModel, texts: int, each: int, tuned: Sequence[Thin] = ()) -> None:
         if not takes_rows(model):
             raise ValueError(
-                'this model has layers without full attention (sdpa): stories can\'t be told from beats with it; use plan="none"'
+                "this model has layers without full attention, or an attention that can't be replaced: stories can't be told from beats "
+                'with it; use plan="none"'
             )
         self.model, self.each = packed(model, ATTENTION), each
         self._tuned = Tuned(self.model, tuned) if tuned else None
@@ -165,7 +166,7 @@ class _Layer(DynamicLayer):
         self.widths = (0, 0)
         """Tokens of the common parts and of the rows that a step looks at."""
         self._each = each
-        self._common, self._own = _Room(texts), _Room(texts * each)
+        self._common, self._own = _Room(texts, CHUNK), _Room(texts * each, WHOLE)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
@@ -208,15 +209,17 @@ class _Layer(DynamicLayer):
 class _Room:
     """Keys and values (2, B, H, T, D) with room for more tokens."""
 
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
+    def __init__(self, rows: int, chunk: int) -> None:
+        self._rows, self._chunk = rows, chunk
         self.states: torch.Tensor | None = None
 
     def grown(self, used: int, like: torch.Tensor) -> torch.Tensor:
         """The states, with place for ``used`` tokens a row; ``like`` is (b, H, t, D)."""
         if self.states is None or used > self.states.shape[3]:
             # Zeros: what is not yet written is masked, but must be a number.
-            room = like.new_zeros(2, self._rows, like.shape[1], -(-used // CHUNK) * CHUNK, like.shape[3])
+            room = like.new_zeros(
+                2, self._rows, like.shape[1], -(-used // self._chunk) * self._chunk, like.shape[3]
+            )
             if self.states is not None:
                 room[:, :, :, : self.states.shape[3]] = self.states
             self.states = room
@@ -280,9 +283,11 @@ def common_part_and_rows(
         1, 2
     )  # (texts, H, each, queries, D)
     shape = of_text.shape
-    common = torch.matmul(of_text.reshape(texts, groups, -1, width), keys.transpose(-2, -1))
+    common = torch.matmul(of_text.reshape(texts, groups, -1, width), keys.transpose(-2, -1)).float()
     common.masked_fill_(~step.common[:, None, None], -torch.inf)
-    own = torch.matmul(asked, key.transpose(-2, -1)).masked_fill_(~step.own[:, None, None], -torch.inf)
+    own = (
+        torch.matmul(asked, key.transpose(-2, -1)).float().masked_fill_(~step.own[:, None, None], -torch.inf)
+    )
 
     def by_row(x: torch.Tensor) -> torch.Tensor:
         """(texts, H, each * queries, N) to (B, H, queries, N)."""
@@ -297,8 +302,8 @@ def common_part_and_rows(
     own = own.sub_(largest).exp_()
     common = common.sub_(by_text(largest)).exp_()
     total = by_row(common.sum(-1, keepdim=True)) + own.sum(-1, keepdim=True)
-    found = (by_row(torch.matmul(common, values)) + torch.matmul(own, value)) / total
-    return found.reshape(rows, 1, heads, width), None
+    found = by_row(torch.matmul(common.to(value.dtype), values)) + torch.matmul(own.to(value.dtype), value)
+    return (found / total).to(query.dtype).reshape(rows, 1, heads, width), None
 
 
 AttentionInterface.register(ATTENTION, common_part_and_rows)

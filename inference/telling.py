@@ -24,7 +24,7 @@ from inference.decoding import Decoding, few_threads
 from inference.guard import CopyGuard
 from inference.guidance import Guided
 from inference.row_cache import RowCache, texts_of_rows
-from inference.rows import Processor, worth_leaving
+from inference.rows import WORTH_LEAVING, Processor
 from inference.thin_differences import Thin
 from inference.whole_names import WholeNames
 
@@ -252,10 +252,11 @@ class _Teller:
         """Let the texts of stories that are told go, where that makes the batch much smaller."""
         left = [story for story in self.slots if story]
         kept, there = [text for story in left for text in story.texts], len(self.cache.common)
-        if not worth_leaving(len(kept) * self.draws, there * self.draws):
+        wanted = texts_of_rows(len(kept), self.draws)
+        if wanted > WORTH_LEAVING * there:
             return
         others = [text for text in range(there) if text not in kept]
-        self.cache.keep([*kept, *others[: texts_of_rows(len(kept), self.draws) - len(kept)]])
+        self.cache.keep([*kept, *others[: wanted - len(kept)]])
         self.slots = list(left)
         for slot, story in enumerate(left):
             story.texts = list(range(slot * self.parts, (slot + 1) * self.parts))

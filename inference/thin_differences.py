@@ -30,14 +30,17 @@ Thin = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 def thin_difference(model: PreTrainedModel, base: PreTrainedModel) -> Thin | None:
     """Find what a model adds to a base, as narrow matrices.
 
-    model, base: of one shape, on a CPU. Returns None where they differ in anything but the weights of linear layers, or by more than
-    matrices of rank `WIDEST`. By a randomised range finder (Halko et al. 2011, arXiv 0909.4061).
+    model, base: of one configuration, on a CPU. Returns None where other parameters than the weights of linear layers differ, or these by
+    more than matrices of rank `WIDEST`. By a randomised range finder (Halko et al. 2011, arXiv 0909.4061).
     """
     linear = {f"{name}.weight": name for name, layer in base.named_modules() if isinstance(layer, nn.Linear)}
     before = dict(base.named_parameters())
     found: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
-    for name, weight in model.named_parameters():
-        if name not in before or weight.shape != before[name].shape or weight.dtype != before[name].dtype:
+    after = dict(model.named_parameters())
+    if set(after) != set(before):
+        return None
+    for name, weight in after.items():
+        if weight.shape != before[name].shape or weight.dtype != before[name].dtype:
             return None
         if torch.equal(weight, before[name]):
             continue

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from inference.likelihood import summarise, token_nll
 from inference.runs import Run
 from tests.small import NOIR
 from training import TrainConfig, load_config, train
-from training.adapters import adapter_bytes, with_adapter
+from training.adapters import adapter_bytes, layer_of, with_adapter
 from training.begin import _texts_as_weights
 from training.finetune import finetune
+from training.frozen_layers import FrozenLayers
 from training.kept import Kept
 from training.plan import Plan
 
@@ -133,9 +134,13 @@ def test_the_size_of_an_adapter_is_what_peft_saves(tmp_path: Path) -> None:
     def keep(step: int, model: PreTrainedModel) -> None:
         model.save_pretrained(tmp_path / str(step))
 
-    finetune(BASE, plan(), 1, look=keep)
-    file = tmp_path / "1" / "adapter_model.safetensors"
-    assert 0.8 * file.stat().st_size < adapter_bytes(BASE, 4) <= file.stat().st_size
+    sizes = []
+    for layers in (0, 1):
+        shown = plan(lora_layers=layers)
+        finetune(BASE, shown, 1, look=keep)
+        sizes.append((tmp_path / "1" / "adapter_model.safetensors").stat().st_size)
+        assert 0.8 * sizes[-1] < adapter_bytes(BASE, shown.config) <= sizes[-1]
+    assert sizes[1] < 0.6 * sizes[0]
 
 
 def test_memory_counts_the_longest_rows_that_are_there_at_once() -> None:
@@ -148,3 +153,75 @@ def test_memory_counts_the_longest_rows_that_are_there_at_once() -> None:
     assert asked(micro_batch_size=2) == pytest.approx(2 * one)
     assert asked(micro_batch_size=1, dtype="bfloat16") == pytest.approx(one / 2)
     assert asked(micro_batch_size=1, gradient_checkpointing=True) < one / 2
+
+
+def test_layers_without_adapters_stay_and_run_once_for_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is kept of them the tuning is the one without."""
+    shown, frozen = plan(lora_layers=1, batch_size=2, micro_batch_size=1), FrozenLayers()
+    before = load_weights(BASE)
+    layers = before.config.num_hidden_layers
+    seen: list[float] = []
+
+    def look(step: int, model: PreTrainedModel) -> None:
+        seen.append(summarise(TEXTS[:1], token_nll(TEXTS[:1], model, TOKENIZER, CONTEXT))["bits_per_byte"])
+
+    first = finetune(BASE, shown, 2, look=look, frozen=frozen)
+    missed = frozen.missed
+    # Two updates of two rows, and the rows of a look, of which there are three.
+    assert frozen.found == 2 * (missed - 4) > 0
+    again = finetune(BASE, shown, 2, look=look, frozen=frozen)
+    assert frozen.missed == missed and seen[:3] == seen[3:]
+    monkeypatch.setattr(FrozenLayers, "of", lambda self, model, count: nullcontext())
+    plain = finetune(BASE, shown, 2)
+    moved = set()
+    for name, weights in first.state_dict().items():
+        assert torch.equal(weights, again.state_dict()[name])
+        torch.testing.assert_close(weights, plain.state_dict()[name], rtol=1e-4, atol=1e-6)
+        if not torch.equal(weights, before.state_dict()[name]):
+            moved.add(layer_of(name))
+    assert moved == {layers - 1}
+
+
+def test_the_folds_of_a_run_share_what_they_have_in_common(
+    tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most rows of a fold were another's before: they are the same, and so is what the frozen layers make of them."""
+    seen: dict[int, FrozenLayers] = {}
+    of = FrozenLayers.of
+
+    def noted(self: FrozenLayers, model: PreTrainedModel, count: int) -> AbstractContextManager[None]:
+        seen[id(self)] = self
+        assert count == model.config.num_hidden_layers - 1
+        return of(self, model, count)
+
+    monkeypatch.setattr(FrozenLayers, "of", noted)
+    train(
+        tiny(
+            base="stories", lora_rank=2, lora_layers=1, max_steps=3, batch_size=2, micro_batch_size=1, dtype="float32",
+            samples_control=0, samples_per_fold=0,
+        )
+    )  # fmt: skip
+    (frozen,) = seen.values()
+    assert frozen.found > frozen.missed > 0
+
+
+def test_what_is_kept_of_frozen_layers_is_bounded_and_for_whole_rows_alone() -> None:
+    width = load_weights(BASE).config.hidden_size
+    model, frozen = load_weights(BASE).eval(), FrozenLayers(most_bytes=6 * 4 * width)  # a row and a half
+    rows = [torch.arange(start, start + 4)[None] for start in (5, 9, 13)]
+    plain = [model(input_ids=row).logits.detach() for row in rows]
+    with frozen.of(model, 1), torch.inference_mode():
+        for row, wanted in zip(rows, plain, strict=True):
+            assert torch.equal(model(input_ids=row).logits, wanted)
+        assert torch.equal(model(input_ids=rows[2]).logits, plain[2])
+        assert (frozen.found, frozen.missed) == (1, 3)
+        assert torch.equal(model(input_ids=rows[0]).logits, plain[0])
+        assert (frozen.found, frozen.missed) == (1, 4)  # each had pushed the one before out
+        masked = model(input_ids=rows[2], attention_mask=torch.tensor([[0, 1, 1, 1]])).logits
+        assert not torch.allclose(masked[:, -1], plain[2][:, -1])
+        positions = torch.arange(40, 44)[None]
+        model(input_ids=rows[0], position_ids=positions)
+        assert torch.equal(model(input_ids=torch.cat(rows[:2])).logits[:1], plain[0])
+        assert (frozen.found, frozen.missed) == (1, 4)
+    assert torch.equal(model(input_ids=rows[0]).logits, plain[0])
+    assert not any("forward" in vars(layer) for layer in model.get_decoder().layers)

@@ -23,7 +23,7 @@ from training.attention import blocked_attention, fits
 from training.config import TrainConfig
 from training.finetune import finetune, hardware, looks
 from training.plan import Plan
-from training.resumable import Checkpoints, update_of
+from training.resumable import Checkpoints, ResumableTrainer, update_of
 
 BASE = resolve("tiny")
 TOKENIZER = BASE.tokenizer()
@@ -133,6 +133,26 @@ def test_the_loss_is_the_mean_over_all_labels_of_the_update() -> None:
         assert gradient is not None
         expected = before[name] - 1e-3 * gradient / (gradient.abs() + 1e-8)
         assert torch.allclose(after[name], expected, atol=2e-6), name
+
+
+def test_scores_are_worked_out_where_there_are_labels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a brief nothing is asked for; the loss is that of all scores."""
+    settings = {"briefs": 1.0, "context": ROOM, "learning_rate": 1e-4, "micro_batch_size": 2, "lora_rank": 2}
+    texts, places = TEXTS[:3], []
+    own = torch.nn.functional.cross_entropy
+
+    def counting(scores: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        places.append(len(scores))
+        return own(scores, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", counting)
+    few = tuned(texts, 2, **settings)
+    shown, places = places, []
+    monkeypatch.setattr(ResumableTrainer, "_takes_places", False)
+    every = tuned(texts, 2, **settings)
+    assert len(shown) == len(places) > 0 and all(a < b for a, b in zip(shown, places, strict=True))
+    assert largest_difference(few, load_weights(BASE).state_dict()) > 0
+    assert largest_difference(few, every) < 1e-5
 
 
 @pytest.mark.parametrize("lora_rank", [0, 2])

@@ -56,11 +56,11 @@ def replaced(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if "forward" in vars(module)]
 
 
-def test_values_and_gradients_are_those_of_peft() -> None:
+def test_values_and_gradients_are_those_of_peft(amd: bool) -> None:
     model = adapted()
     logits, gradients = outcome(model)
     with wide_products(model):
-        assert len(replaced(model)) == 14  # all seven of both layers
+        assert len(replaced(model)) == 14 + amd  # all seven of both layers, and the head
         found, own = outcome(model)
     torch.testing.assert_close(found, logits, rtol=1e-4, atol=1e-5)
     assert own.keys() == gradients.keys()
@@ -83,19 +83,34 @@ def test_afterwards_everything_is_as_before_also_after_an_error() -> None:
     assert all(torch.equal(gradients[name], before[1][name]) for name in gradients)
 
 
-def test_layers_with_a_bias_are_left_alone() -> None:
+def test_layers_with_a_bias_are_left_alone(amd: bool) -> None:
     model = adapted(bias=True)
     logits, _ = outcome(model)
     with wide_products(model):
         names = replaced(model)
         found, _ = outcome(model)
-    assert len(names) == 6 and all(".mlp." in name for name in names)
+    assert len(names) == 6 + amd and all(".mlp." in name or name.endswith("lm_head") for name in names)
     torch.testing.assert_close(found, logits, rtol=1e-4, atol=1e-5)
 
 
-def test_layers_with_dropout_are_left_alone() -> None:
+def test_layers_with_dropout_are_left_alone(amd: bool) -> None:
     model = adapted(lora_dropout=0.5)
     assert any(isinstance(module, Linear) for module in model.modules())
+    with wide_products(model):
+        assert [name.rpartition(".")[2] for name in replaced(model)] == ["lm_head"] * amd
+
+
+def test_layers_without_an_adapter_multiply_so_too_and_trained_ones_do_not(amd: bool) -> None:
+    model = adapted(target_modules=["q_proj"])
+    logits, gradients = outcome(model)
+    with wide_products(model):
+        assert len(replaced(model)) == (14 + 1 if amd else 2)
+        found, own = outcome(model)
+    torch.testing.assert_close(found, logits, rtol=1e-4, atol=1e-5)
+    for name in own:
+        torch.testing.assert_close(own[name], gradients[name], rtol=1e-3, atol=1e-4)
+    for parameter in model.parameters():
+        parameter.requires_grad = True
     with wide_products(model):
         assert replaced(model) == []
 

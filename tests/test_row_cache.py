@@ -1,5 +1,6 @@
 """Rows at places of their own: each is what the model says of its tokens alone, whatever lies beside it."""
 
+import copy
 from collections.abc import Sequence
 
 import pytest
@@ -14,6 +15,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from inference.cache import has_full_attention
 from inference.checkpoints import load
 from inference.row_cache import RowCache, takes_rows
 from tests.small import llama_folder
@@ -107,7 +109,7 @@ def test_layers_without_full_attention_are_refused() -> None:
         )
     )  # fmt: skip
     assert not takes_rows(sliding)
-    with pytest.raises(ValueError, match=r"layers without full attention \(sdpa\): stories can't be told"):
+    with pytest.raises(ValueError, match=r"layers without full attention, or .*: stories can't be told"):
         RowCache(sliding, 1, 4)
     assert takes_rows(GPT2LMHeadModel(GPT2Config(vocab_size=100, n_embd=16, n_layer=1, n_head=2)))
 
@@ -116,7 +118,18 @@ def test_a_model_that_asks_for_its_attention_by_name_is_refused() -> None:
     falcon = FalconForCausalLM(
         FalconConfig(vocab_size=100, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
     )
+    assert has_full_attention(falcon) and falcon.config._attn_implementation == "sdpa"
     assert not takes_rows(falcon)
+
+
+def test_half_the_digits_cost_no_more_than_with_torchs_own_attention(model: PreTrainedModel) -> None:
+    half = copy.deepcopy(model).to(torch.bfloat16)
+    cache = RowCache(half, 2, 2)
+    long = [3 + number % 90 for number in range(300)]
+    cache.read(0, long)
+    found = cache.step([9, 10, None, None])
+    exact, plain = (scores_of(one, [*long, 9]) for one in (model, half))
+    assert (found[0].float() - exact).abs().max() < 2 * (plain.float() - exact).abs().max() + 0.02
 
 
 @pytest.mark.slow

@@ -106,6 +106,23 @@ def test_each_beat_has_a_paragraph_behind_its_line(monkeypatch: pytest.MonkeyPat
         assert re.sub(r" *(?=\n\n)", "", row).startswith(f"{before}> {brief.beats[-1]}\n")
 
 
+@pytest.mark.parametrize("draws", [1, 3, 4])
+def test_rows_leave_only_where_fewer_are_left(monkeypatch: pytest.MonkeyPatch, draws: int) -> None:
+    seen = rows_of(monkeypatch)
+    kept: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        RowCache,
+        "keep",
+        lambda self, texts, own=RowCache.keep: (
+            kept.append((len(self.common), len(texts))) or own(self, texts)
+        ),
+    )
+    checkpoint = chain(WORDS, context=2048)
+    tell(checkpoint, asked(), Telling(FREE, draws=draws))
+    assert len(seen) == 1 and all(after < before for before, after in kept)
+    assert kept or draws == 1
+
+
 def test_the_chosen_paragraph_is_the_one_that_is_gone_on_with() -> None:
     """What comes after it is what would come if it had been the only one; the choice sees what there is."""
     checkpoint = chain(WORDS, context=2048)

@@ -15,7 +15,8 @@ def model_card(config: TrainConfig, record: dict[str, Any], held_out: dict[str, 
     texts = "\n".join(
         f"| {o['name']} | {o['words']} | {o['licence']} | `{o['sha256'][:16]}` |" for o in record["originals"]
     )
-    method = f"LoRA, rank {config.lora_rank}, merged" if config.lora_rank else "all weights"
+    where = f" on the uppermost {config.lora_layers} layers" if config.lora_layers else ""
+    method = f"LoRA, rank {config.lora_rank}{where}, merged" if config.lora_rank else "all weights"
     if config.interpolation < 1:
         method += f", {config.interpolation:g} of the way from the base"
     guided = (

@@ -4,7 +4,6 @@ The same function runs a fold and the final refit. Decides nothing: which texts,
 come from the caller. Writes no files but checkpoints, where it is told to.
 """
 
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -28,10 +27,11 @@ from data.bases import Base
 from data.dataset import IGNORE
 from inference.checkpoints import DTYPES, best_device, best_dtype, load_weights
 from training import processes
-from training.adapters import with_new_adapter
+from training.adapters import frozen_layers, layer_of, with_new_adapter
 from training.attention import attention, fits
 from training.config import TrainConfig
 from training.dropout import dropped
+from training.frozen_layers import FrozenLayers
 from training.plan import Plan
 from training.products import wide_products
 from training.resumable import Checkpoints, ResumableTrainer, SaveInTime, polite, refuse_nonsense, update_of
@@ -63,6 +63,7 @@ def finetune(
     on_step: Callable[[], object] = lambda: None,
     checkpoints: Checkpoints | None = None,
     board: Path | None = None,
+    frozen: FrozenLayers | None = None,
 ) -> PreTrainedModel:
     """A copy of ``base`` after ``steps`` updates of what ``plan`` shows it; adapters are merged.
 
@@ -81,17 +82,22 @@ def finetune(
         return model
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable()  # what transformers calls it from 5.23 on
+    below = 0
     if config.lora_rank:
+        below = frozen_layers(model, config)
         model = with_new_adapter(model, config)
     partly = _Partly(model, config.interpolation)
     fast = fits(model, device, dtype)
     wide = config.lora_rank and device == "cpu" and dtype == torch.float32
+    # Whether nothing is random in the layers without adapters.
+    still = not (config.neftune or config.dropout or getattr(model.config, "attention_dropout", 0))
     begun = checkpoints.newest() if checkpoints else None
     for _ in range(update_of(begun)):
         on_step()
     with (
         attention(model, "blocked") if fast else nullcontext(),
         wide_products(model) if wide else nullcontext(),
+        (frozen or FrozenLayers()).of(model, below) if wide and still else nullcontext(),
         dropped(model, config.dropout),
         _writer(board, update_of(begun)) as writer,
         tempfile.TemporaryDirectory() as folder,  # the Trainer makes its folder even if it saves nothing
@@ -183,12 +189,12 @@ def _writer(board: Path | None, done: int) -> "Iterator[SummaryWriter | None]":
 
 def _layered(model: PreTrainedModel, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW with a lower rate for lower layers: a factor ``layer_decay`` for each down to the embeddings."""
-    layers = 1 + max((_layer(name) for name, _ in model.named_parameters()), default=-1)
+    layers = 1 + max((layer_of(name) for name, _ in model.named_parameters()), default=-1)
     groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             embedding = "embed" in name or ".wte" in name or ".wpe" in name
-            below = layers + 1 if embedding else layers - _layer(name) if _layer(name) >= 0 else 0
+            below = layers + 1 if embedding else layers - layer_of(name) if layer_of(name) >= 0 else 0
             groups.setdefault((below, parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
@@ -200,12 +206,6 @@ def _layered(model: PreTrainedModel, config: TrainConfig) -> torch.optim.Optimiz
             for (below, matrix), parameters in groups.items()
         ]
     )
-
-
-def _layer(name: str) -> int:
-    """Number of the layer, from 0 at the bottom, that a parameter belongs to; -1 for none."""
-    found = re.search(r"\.(?:layers|h)\.(\d+)\.", name)
-    return int(found[1]) if found else -1
 
 
 def collator(tokenizer: Any) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:

@@ -40,6 +40,7 @@ from training.choosing import Choice, Curve, Point, choose_steps
 from training.config import TrainConfig
 from training.current import run_folder
 from training.finetune import Look, finetune, hardware, looks
+from training.frozen_layers import FrozenLayers
 from training.kept import Kept
 from training.plan import Plan
 from training.resumable import Checkpoints
@@ -118,6 +119,11 @@ class _Job:
     """What the base says of each paragraph of a text, by the text's hash."""
 
     @cached_property
+    def frozen(self) -> FrozenLayers:
+        """What the layers without adapters make of the rows, in all tunings alike."""
+        return FrozenLayers()
+
+    @cached_property
     def kept(self) -> Kept:
         """What an interrupted attempt left."""
         return Kept(self.work, self._warn)
@@ -158,6 +164,7 @@ class _Job:
             beside = self._beside(plan, tokenizer, context) if processes.is_first() else beside
         self._tune(self.originals, self.work / "model", "model", steps, tokenizer, context)
         control = self._control(steps, tokenizer, context)
+        self.frozen.forget()
         if not processes.is_first():
             return
         saved.write_folds(
@@ -209,7 +216,8 @@ class _Job:
 
         def look(step: int, model: PreTrainedModel) -> dict[str, float]:
             nonlocal curve
-            nlls = token_nll(texts, model, tokenizer, context)
+            # Alone, so that what frozen layers make of a text is known from one look to the next.
+            nlls = token_nll(texts, model, tokenizer, context, batch_size=1)
             of_trained, of_held_out = (
                 summarise(texts[:split], nlls[:split]),
                 summarise(texts[split:], nlls[split:]),
@@ -256,6 +264,7 @@ class _Job:
             on_step=bar.update,
             checkpoints=Checkpoints(self.kept.checkpoints(label), self.config.checkpoint_seconds, self._warn),
             board=self.work / "tensorboard" / label if self.config.tensorboard else None,
+            frozen=self.frozen,
         )
 
     @property
@@ -269,7 +278,7 @@ class _Job:
         """What the folds' weights at all points of their curves take."""
         points = len(folds(self.originals, self.config.seed)) * len(looks(self.config, self.horizon))
         rank = self.config.lora_rank
-        return points * (adapter_bytes(self.base, rank) if rank else 2 * self.base.weight_bytes())
+        return points * (adapter_bytes(self.base, self.config) if rank else 2 * self.base.weight_bytes())
 
     def _fold_steps(self, choice: Choice | None) -> Sequence[int]:
         if choice is None:
@@ -405,7 +414,7 @@ class _Job:
         weights = 2 * self.base.weight_bytes()  # float32 of bfloat16 files
         rank = self.config.lora_rank
         trained = 3 * (
-            adapter_bytes(self.base, rank) if rank else weights
+            adapter_bytes(self.base, self.config) if rank else weights
         )  # with the optimizer's two moments
         models = len(folds(self.originals, self.config.seed)) + 2 if self.config.samples_per_fold else 2
         snapshots = self._snapshot_bytes if self._keeps_snapshots else 0

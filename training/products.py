@@ -67,7 +67,7 @@ class _Frozen(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
-        return _times(gradients[0], weight), None
+        return _times(gradients[0], weight) if ctx.needs_input_grad[0] else None, None
 
 
 class _Adapted(torch.autograd.Function):
@@ -88,13 +88,17 @@ class _Adapted(torch.autograd.Function):
         x, whole, down, up = ctx.saved_tensors
         of_down = _times(_times(grad, up).T, x).mul_(ctx.scale)
         of_up = _times(grad.T, _times(x, down.T)).mul_(ctx.scale)
-        return _times(grad, whole), None, of_down, of_up, None
+        return _times(grad, whole) if ctx.needs_input_grad[0] else None, None, of_down, of_up, None
 
 
 def frozen_product(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """``x`` (T, K) times the transposed ``weight`` (N, K), which gets no gradient."""
     out: torch.Tensor = _Frozen.apply(x, weight.detach())
     return out
+
+
+def _frozen_forward(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    return frozen_product(x.reshape(-1, x.shape[-1]), layer.weight).view(*x.shape[:-1], len(layer.weight))
 
 
 def _forward(layer: Linear, x: torch.Tensor) -> torch.Tensor:
@@ -111,18 +115,33 @@ def _forward(layer: Linear, x: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def wide_products(model: nn.Module) -> Iterator[None]:
-    """Meanwhile the adapted layers of ``model`` run by these products; those with a bias or with dropout stay as they are."""
-    layers = [
+    """Meanwhile the linear layers of ``model`` run by these products; those with a bias, with dropout or with other trained weights
+    stay as they are."""
+    adapted = [
         module
         for module in model.modules()
         if isinstance(module, Linear)
         and module.get_base_layer().bias is None
+        and not module.get_base_layer().weight.requires_grad
         and all(isinstance(dropout, nn.Identity) for dropout in module.lora_dropout.values())
+    ]
+    inside = {
+        id(part) for module in model.modules() if isinstance(module, Linear) for part in module.modules()
+    }
+    frozen = [
+        module
+        for module in model.modules()
+        if is_amd()
+        and type(module) is nn.Linear
+        and id(module) not in inside
+        and module.bias is None
+        and not module.weight.requires_grad
     ]
     with ExitStack() as stack:
         if is_amd():
             stack.enter_context(numpy_products())
-        for layer in layers:
-            layer.forward = _forward.__get__(layer)  # type: ignore[method-assign]
-            stack.callback(delattr, layer, "forward")
+        for layers, forward in ((adapted, _forward), (frozen, _frozen_forward)):
+            for layer in layers:
+                layer.forward = forward.__get__(layer)
+                stack.callback(delattr, layer, "forward")
         yield

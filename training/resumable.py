@@ -4,6 +4,7 @@ A tuning that was interrupted goes on with the same order of texts, rates and ra
 the weights of an unbroken one. Does not know what is tuned; `training.finetune` does.
 """
 
+import inspect
 import json
 import math
 import os
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,9 +23,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from data import atomic
+from data.dataset import IGNORE
 from training import processes
 
 DIVERGED = 2.0
@@ -101,6 +105,24 @@ class ResumableTrainer(Trainer):
             optimizer or self.optimizer, lambda update: min(1.0, (update + 1) / rise)
         )
         return self.lr_scheduler
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As the Trainer's own, but what is not asked for is not worked out: no scores before labels that are left out."""
+        labels = inputs["labels"]
+        wanted = functional.pad(labels, (0, 1), value=IGNORE)[:, 1:]  # of each place the token after it
+        (places,) = (wanted != IGNORE).any(dim=0).nonzero(as_tuple=True)
+        # The last place of a row never has a label: only what is more is worth it.
+        # Where one process has several cards the Trainer cuts all that it is given along the rows.
+        if self._takes_places and self.args.n_gpu <= 1 and 0 < len(places) < labels.shape[1] - 1:
+            inputs = {**inputs, "logits_to_keep": places, "shift_labels": wanted[:, places]}
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+    @cached_property
+    def _takes_places(self) -> bool:
+        """Whether the model can be asked for the scores at some places alone."""
+        model: Any = self.accelerator.unwrap_model(self.model)
+        own = model.get_base_model() if hasattr(model, "get_base_model") else model
+        return "logits_to_keep" in inspect.signature(type(own).forward).parameters
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         refuse_nonsense(self.model, self.args, self.state)
