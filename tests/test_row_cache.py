@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from inference import packed_weights
 from inference.cache import has_full_attention
 from inference.checkpoints import load
 from inference.row_cache import RowCache, takes_rows
@@ -132,30 +133,50 @@ def test_half_the_digits_cost_no_more_than_with_torchs_own_attention(model: PreT
     assert (found[0].float() - exact).abs().max() < 2 * (plain.float() - exact).abs().max() + 0.02
 
 
+def scores_beside(
+    model: PreTrainedModel, order: Sequence[int], there: int, steps: int
+) -> dict[int, list[torch.Tensor]]:
+    """For each of the texts ``order`` of `LONG`, in a cache of ``there``, what follows it and single tokens of one of its rows."""
+    cache = RowCache(model, there, 4)
+    vocabulary = model.config.vocab_size
+    found = {
+        number: [cache.read(text, [id % vocabulary for id in LONG[number]])]
+        for text, number in enumerate(order)
+    }
+    for at in range(steps):
+        tokens: list[int | None] = [None] * there * 4
+        for text, number in enumerate(order):
+            # Two rows go on, one of them for longer; odd texts stop early.
+            if number % 2 == 0 or at < 3:
+                tokens[4 * text : 4 * text + 2] = [(100 * number + at) % vocabulary, 7 if at < 3 else None]
+        step = cache.step(tokens)
+        for text, number in enumerate(order):
+            if number % 2 == 0 or at < 3:
+                found[number].append(step[4 * text])
+    return found
+
+
+LONG = [
+    torch.randint(2000, 40000, (count,), generator=torch.Generator().manual_seed(count)).tolist()
+    for count in (40, 230, 511, 700, 90, 330)
+]
+COMPANIES = (((5,), 1), ((3, 2, 1, 0), 5))
+"""Which texts there are in which places, and places in all."""
+
+
+def test_rows_round_alike_in_any_place(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a neighbour's row is longer than what is looked at of one's own."""
+    monkeypatch.setattr(packed_weights, "SMALL", 0)
+    together = scores_beside(model, range(6), 6, 70)
+    for order, there in (*COMPANIES, ((4, 0), 2), ((1,), 1)):
+        for number, found in scores_beside(model, order, there, 70).items():
+            assert all(map(torch.equal, found, together[number])), (number, order)
+
+
 @pytest.mark.slow
 def test_rows_of_the_real_base_round_alike_in_any_place(real_base: object) -> None:
     model = load("stories", dtype="float32", device="cpu").model
-    generator = torch.Generator().manual_seed(0)
-    texts = [
-        torch.randint(2000, 40000, (count,), generator=generator).tolist()
-        for count in (40, 230, 511, 700, 90, 330)
-    ]
-
-    def scores(order: Sequence[int], there: int) -> dict[int, list[torch.Tensor]]:
-        cache = RowCache(model, there, 4)
-        found = {number: [cache.read(text, texts[number])] for text, number in enumerate(order)}
-        for at in range(70):
-            tokens: list[int | None] = [None] * there * 4
-            for text, number in enumerate(order):
-                # Two rows go on, one of them for longer.
-                tokens[4 * text : 4 * text + 2] = [100 * number + at, 7 if at < 3 else None]
-            step = cache.step(tokens)
-            for text, number in enumerate(order):
-                if at < 3 or at == 69:
-                    found[number].append(step[4 * text])
-        return found
-
-    together = scores(range(6), 6)
-    for order, there in (((5,), 1), ((4, 0), 2), ((3, 2, 1, 0), 5), ((5, 4, 3, 2, 1, 0), 8)):
-        for number, found in scores(order, there).items():
+    together = scores_beside(model, range(6), 6, 3)
+    for order, there in COMPANIES:
+        for number, found in scores_beside(model, order, there, 3).items():
             assert all(map(torch.equal, found, together[number])), (number, order)
