@@ -163,7 +163,8 @@ def test_layers_without_adapters_stay_and_run_once_for_each_row(monkeypatch: pyt
     seen: list[float] = []
 
     def look(step: int, model: PreTrainedModel) -> None:
-        seen.append(summarise(TEXTS[:1], token_nll(TEXTS[:1], model, TOKENIZER, CONTEXT))["bits_per_byte"])
+        nlls = token_nll(TEXTS[:1], model, TOKENIZER, CONTEXT, batch_size=1)
+        seen.append(summarise(TEXTS[:1], nlls)["bits_per_byte"])
 
     first = finetune(BASE, shown, 2, look=look, frozen=frozen)
     missed = frozen.missed
