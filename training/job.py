@@ -216,8 +216,9 @@ class _Job:
 
         def look(step: int, model: PreTrainedModel) -> dict[str, float]:
             nonlocal curve
-            # Alone, so that what frozen layers make of a text is known from one look to the next.
-            nlls = token_nll(texts, model, tokenizer, context, batch_size=1)
+            # One by one where layers are frozen: what they make of a text is then known from one look to the next.
+            at_once = 1 if self.config.lora_layers else 8
+            nlls = token_nll(texts, model, tokenizer, context, at_once)
             of_trained, of_held_out = (
                 summarise(texts[:split], nlls[:split]),
                 summarise(texts[split:], nlls[split:]),
