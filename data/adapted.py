@@ -26,7 +26,7 @@ from data.packaged import SMOLLM2, Packaged, first_whole, origins, packaged_fold
 STORIES = Path(__file__).parent / "base_models" / "stories"
 """The folder of the adapter. Its only mention."""
 
-STORIES_SHA256 = "d423d1e0cf701a989dfef2ef9d5834a6a8d0da74d673ef2dadea73a4c238113a"
+STORIES_SHA256 = "89c8f93749caa5f03e6467a93947575dc3f92cb4583b67a919249863c49f1853"
 """Of the adapter's weights."""
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")

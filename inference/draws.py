@@ -11,6 +11,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
+import torch
 from joblib import cpu_count
 from tqdm import tqdm
 
@@ -172,6 +173,7 @@ def _drawn_together(
     base = load(run.base_source)
     if not (worth_packing(base.model) and takes_rows(base.model)):
         return {}
+    exact = base.model if base.model.dtype == torch.float32 else load_weights(resolve(run.base_source))
     found: list[tuple[_Set, Drawing, list[tuple[Brief, str]], list[int], Job]] = []
     for one in sets:
         if one.name in (FINAL, CHOSEN):
@@ -179,13 +181,14 @@ def _drawn_together(
         thin = None
         if (
             one.name != BASE
-            and (thin := thin_difference(load_weights(resolve(one.source)), base.model)) is None
+            and (thin := thin_difference(load_weights(resolve(one.source)), exact)) is None
         ):
             continue
         drawing = Drawing(base, one.originals, None, Settings(seed=one.seed, strict=False, **settings))
         planned, numbers = drawing.planned(drawing.briefs(one.briefs, {}, 1))
         if all(kind != "none" for _, kind in planned):
             found.append((one, drawing, planned, numbers, drawing.job(planned, numbers, thin, ROWS_TOGETHER)))
+    del exact
     if len(found) < 2:
         return {}
     told = tell_together([job for *_, job in found], finished)

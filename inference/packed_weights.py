@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from inference.checkpoints import best_dtype
 from inference.decoding import SMALL
 
 ROWS = 16
@@ -23,8 +24,8 @@ def packed(model: PreTrainedModel, attention: str | None = None) -> PreTrainedMo
     """Make a twin of a model that multiplies by packed weights.
 
     model: drawn from. attention: name of the twin's attention in transformers, None for the model's own. Nothing is packed where the
-    model lies on a card, is not float32 or has less than `SMALL` parameters, where calls take longer than products, and where torch
-    comes without oneDNN. Returns ``model`` itself where there is no other attention either. The packed copies of the linear
+    model lies on a card, has another number format than the processor multiplies or less than `SMALL` parameters, where calls take longer
+    than products, and where torch comes without oneDNN. Returns ``model`` itself where there is no other attention either. The packed copies of the linear
     layers come on top of the model's own weights, for as long as the twin is there. Hooks on linear layers do not run in a twin.
     """
     packs = worth_packing(model)
@@ -46,7 +47,7 @@ def worth_packing(model: PreTrainedModel) -> bool:
     """Whether `packed` packs the weights of ``model``."""
     return (
         model.device.type == "cpu"
-        and model.dtype == torch.float32
+        and model.dtype in (torch.float32, best_dtype("cpu"))
         and model.num_parameters() >= SMALL
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -30,7 +30,7 @@ Thin = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 def thin_difference(model: PreTrainedModel, base: PreTrainedModel) -> Thin | None:
     """Find what a model adds to a base, as narrow matrices.
 
-    model, base: of one configuration, on a CPU. Returns None where other parameters than the weights of linear layers differ, or these by
+    model, base: of one configuration, in float32 on a CPU: in a coarser format rounding would hide what is added. Returns None where other parameters than the weights of linear layers differ, or these by
     more than matrices of rank `WIDEST`. By a randomised range finder (Halko et al. 2011, arXiv 0909.4061).
     """
     linear = {f"{name}.weight": name for name, layer in base.named_modules() if isinstance(layer, nn.Linear)}
@@ -105,8 +105,9 @@ class _Shared(nn.Module):
         self.layer, self._tuned = layer, tuned
         self._ranks = tuple(len(parts[0]) if parts else 0 for parts in narrow)
         downs, ups = zip(*filter(None, narrow), strict=True)
-        self._down, self._up = pack(torch.cat(downs)), pack(torch.cat(ups, dim=1))
+        dtype = layer.weight.dtype
+        self._down, self._up = pack(torch.cat(downs).to(dtype)), pack(torch.cat(ups, dim=1).to(dtype))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        own = times(x, self._down) * self._tuned.mask(self._ranks)
+        own = times(x, self._down) * self._tuned.mask(self._ranks).to(x.dtype)
         return self.layer(x) + times(own, self._up)

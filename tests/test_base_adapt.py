@@ -148,7 +148,7 @@ def test_the_test_stories_of_one_source_are_measured_or_those_of_all(
     ]
     write_stories(tmp_path / "stories.jsonl.xz", stories)
     config = replace(small, stories=str(tmp_path / "stories.jsonl.xz"), test_source=source, measured=9)
-    with module._Training(config, tmp_path / "run") as training:
+    with module.Training(config, tmp_path / "run") as training:
         chosen = [story for story in stories[2:] if source is None or story.source == f"{source}/a"]
         assert len(training.tests) == measured and training.tests == chosen
         assert list(training.measure()) == ["bare", "brief", "beats"]
@@ -476,7 +476,7 @@ def test_an_adapter_of_another_strength_is_no_start(small: BaseConfig, whole: Pa
 
 def test_sampled_softmax_costs_what_the_whole_one_does(small: BaseConfig, tmp_path: Path) -> None:
     # Many more draws than tokens: what is left is the noise of drawing.
-    with module._Training(replace(small, candidates=20_000), tmp_path / "run") as training:
+    with module.Training(replace(small, candidates=20_000), tmp_path / "run") as training:
         rows = training._draw()
         training.wanted = torch.tensor([label for _, row in rows for label in row[1:] if label != IGNORE])
         with torch.no_grad():

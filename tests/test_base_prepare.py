@@ -173,9 +173,10 @@ def test_a_wrong_configuration_is_one_message(place: Place, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["base"], "{prepare,adapt,eval,paired}"),
+        (["base"], "{prepare,adapt,candidates,eval,paired}"),
         (["base", "prepare"], "--apart"),
         (["base", "adapt"], "--steps"),
+        (["base", "candidates"], "--briefs"),
         (["base", "eval"], "--briefs"),
     ],
     ids=" ".join,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from inference import packed_weights
 from inference.decoding import SMALL
 from inference.packed_weights import packed
 
@@ -59,11 +60,27 @@ def test_the_model_stays_as_it_was_and_shares_its_weights(model: Any) -> None:
     assert torch.equal(scores(model, 4), plain)
 
 
+def test_bfloat16_is_packed_where_the_processor_multiplies_it(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not torch.cpu._is_avx512_bf16_supported():
+        pytest.skip("this processor emulates bfloat16")
+    coarse = copy.deepcopy(model).to(torch.bfloat16)
+    twin = packed(coarse)
+    assert twin is not coarse
+    together = scores(twin, 12)
+    torch.testing.assert_close(together, scores(coarse, 12), rtol=0.05, atol=0.05)
+    for rows in (1, 4, 8):
+        assert torch.equal(scores(twin, rows), together[:rows])
+    monkeypatch.setattr(packed_weights, "best_dtype", lambda device: torch.float32)
+    assert packed(coarse) is coarse
+
+
 def test_small_models_and_other_number_formats_are_left_alone(model: Any) -> None:
     tiny = Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=64, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
         )
     )
-    for other in (tiny, copy.deepcopy(model).to(torch.bfloat16)):
+    for other in (tiny, copy.deepcopy(model).to(torch.float16)):
         assert packed(other) is other

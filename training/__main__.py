@@ -62,6 +62,20 @@ def main(arguments: list[str] | None = None) -> int:
     adapt = steps.add_parser("adapt", help="train the adapter; an interrupted training is continued")
     adapt.add_argument("config", help="a YAML file such as configs/base/stories.yaml")
     adapt.add_argument("--steps", type=int, metavar="N", help="stop after N more steps, with a checkpoint")
+    candidates = steps.add_parser(
+        "candidates", help="tell stories and keep all candidates of each paragraph, to be rated"
+    )
+    candidates.add_argument("config", help="a YAML file such as configs/base/preferences.yaml")
+    candidates.add_argument("out", type=Path, help="file to write: .jsonl, or .jsonl.xz")
+    candidates.add_argument(
+        "model", nargs="?", default="stories", help="what tells them (default: %(default)s)"
+    )
+    candidates.add_argument(
+        "--originals", default="data/seeds", help="half of the briefs are like theirs (default: %(default)s)"
+    )
+    candidates.add_argument(
+        "--briefs", type=int, default=64, help="stories to tell (default: %(default)s)"
+    )
     judge_base = steps.add_parser(
         "eval", help="bits per byte of unseen texts, stories from unseen briefs and beats"
     )
@@ -97,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     style.add_argument(
         "--corpus", type=Path, required=True, help="folder of .jsonl.xz with authors or generators"
     )
-    for sub in (compare, gather, adapt, judge_base):
+    for sub in (compare, gather, adapt, candidates, judge_base):
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a setting")
     options = parser.parse_args(arguments)
     work = {
@@ -143,6 +157,11 @@ def _base(options: argparse.Namespace) -> None:
         folder = adapt(config, steps=options.steps)
         if processes.is_first():
             print(folder)
+    elif options.step == "candidates":
+        from training.base.choices import candidates
+
+        drawn = candidates(config, options.model, options.out, options.originals, options.briefs)
+        print(f"{sum(len(one.choices) for one in drawn)} paragraphs of {len(drawn)} stories: {options.out}")
     else:
         from training.base.measure import evaluate, table
 

@@ -41,6 +41,9 @@ PASSES = 3
 FREE = ("tokens", "minutes", "learning_rate", "save_minutes", "measure_minutes", "measured", "test_source")
 """Settings that may change between two resumptions."""
 
+PREFERENCES = ("choices", "beta", "gap", "imitate")
+"""Settings of `training.base.prefer` alone."""
+
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral")
 """Kinds of model that packed rows were made for: causal attention without windows, caps or biases in the head."""
 
@@ -64,7 +67,11 @@ def adapt(config: BaseConfig, runs: Path = Path("runs"), *, steps: int | None = 
 
 
 def _adapt(config: BaseConfig, folder: Path, steps: int | None) -> Path:
-    with _Training(config, folder) as training, polite() as asked:
+    if config.choices is None:
+        kind = Training
+    else:
+        from training.base.prefer import Preferring as kind
+    with kind(config, folder) as training, polite() as asked:
         done = 0
         while training.progress() < 1:
             training.step()
@@ -78,7 +85,7 @@ def _adapt(config: BaseConfig, folder: Path, steps: int | None) -> Path:
         return training.finish()
 
 
-class _Training(ExitStack):
+class Training(ExitStack):
     """Everything that a checkpoint holds, and the step that changes it."""
 
     def __init__(self, config: BaseConfig, folder: Path) -> None:
@@ -113,10 +120,7 @@ class _Training(ExitStack):
                 "to measure all that are for testing"
             )
         self.tests = spread_over([test for test in tests if test.finer] or tests, config.measured)
-        self.stamp = {key: value for key, value in config.to_dict().items() if key not in FREE}
-        self.stamp |= {"base_sha256": base.sha256(), "stories_sha256": atomic.sha256(Path(config.stories))}
-        if config.plots is not None:
-            self.stamp["plots_sha256"] = atomic.sha256(Path(config.plots))
+        self.stamp = self._stamp(config) | {"base_sha256": base.sha256()}
         taught = [story for story in stories if not story.test]
         if not taught:
             raise ValueError(
@@ -177,6 +181,15 @@ class _Training(ExitStack):
             f"{len(self.rows.stories)} stories, at {self.progress():.1%}"
         )
 
+    def _stamp(self, config: BaseConfig) -> dict[str, Any]:
+        """What a checkpoint must agree with."""
+        unused = PREFERENCES if config.choices is None else ()
+        stamp = {key: value for key, value in config.to_dict().items() if key not in (*FREE, *unused)}
+        stamp["stories_sha256"] = atomic.sha256(Path(config.stories))
+        if config.plots is not None:
+            stamp["plots_sha256"] = atomic.sha256(Path(config.plots))
+        return stamp
+
     def progress(self) -> float:
         """Elapsed share of the budget, 0..1, the same in all processes."""
         config = self.config
@@ -189,10 +202,7 @@ class _Training(ExitStack):
         started, config = time.perf_counter(), self.config
         torch.manual_seed(config.seed * 1_000_003 + self.state["step"])
         rows = self._draw()
-        learned = [label for _, row in rows for label in row[1:] if label != IGNORE]
-        self.wanted = torch.tensor(learned, device=self.device)
-        own = rows[processes.rank() :: processes.count()]
-        loss = self._loss(own, self.core) / len(learned) if own else None
+        loss = self._share(rows)
         if loss is not None:
             loss.backward()
         value = processes.sum_up(list(self.weights.values()), loss, self.device)
@@ -208,7 +218,7 @@ class _Training(ExitStack):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.state["step"] += 1
-        self.state["tokens"] += sum(len(ids) for ids, _ in rows)
+        self.state["tokens"] += self._size(rows)
         self.state["seconds"] += time.perf_counter() - started
         if self.state["step"] % 10 == 0:
             self._log(loss=round(value, 4), rate=float(f"{rate:.3g}"), norm=round(norm, 3))
@@ -219,11 +229,22 @@ class _Training(ExitStack):
         if seconds - self.saved > 60 * config.save_minutes:
             self.save()
 
+    def _share(self, rows: list[Row]) -> torch.Tensor | None:
+        """This process's share of the mean loss of a step's rows; None where it has no row."""
+        learned = [label for _, row in rows for label in row[1:] if label != IGNORE]
+        self.wanted = torch.tensor(learned, device=self.device)
+        own = rows[processes.rank() :: processes.count()]
+        return self._loss(own, self.core) / len(learned) if own else None
+
+    def _size(self, rows: list[Row]) -> int:
+        """Tokens of the rows."""
+        return sum(len(ids) for ids, _ in rows)
+
     def _draw(self) -> list[Row]:
         """The rows of the next step."""
         found: list[Row] = []
         left_out = 0
-        while sum(len(ids) for ids, _ in found) < self.config.tokens_per_step:
+        while self._size(found) < self.config.tokens_per_step:
             row = next(self.stream)
             self.state["drawn"] += 1
             left_out = 0 if row[0] else left_out + 1

@@ -60,6 +60,15 @@ class BaseConfig:
     """File with finer beats of the stories (`data.plots`). null: there are none."""
     finer: float = 0.6
     """Share of the rows told, and of those for a beat, that have a story's finer beats."""
+    choices: str | None = None
+    """File of rated candidates (`training.base.choices`): the adapter in `start` learns to prefer the better ones, and no rows of
+    stories are shown. null: stories are taught."""
+    beta: float = 0.1
+    """With `choices`: how much a candidate's probability must move; a smaller one lets the model go further away from `start`."""
+    gap: float = 1.5
+    """With `choices`: least difference of two ratings, from 0 to 10, that makes a pair."""
+    imitate: float = 0.2
+    """With `choices`: what learning the best candidates as stories are learned counts, beside preferring them."""
     save_minutes: float = 5.0
     """Minutes between two checkpoints."""
     measure_minutes: float = 30.0
@@ -77,6 +86,8 @@ class BaseConfig:
     def _together(self, wrong: set[str]) -> list[str]:
         if (self.tokens is None) == (self.minutes is None):
             return [f"tokens, minutes: give one of the two, found {self.tokens} and {self.minutes}"]
+        if self.choices is not None and self.start is None:
+            return ["choices: needs the adapter that drew them; set start, such as data/base_models/stories"]
         if wrong.isdisjoint({"warmup", "hold"}) and self.warmup > self.hold:
             return [f"warmup: must not be above hold, found {self.warmup} and {self.hold}"]
         return []
@@ -104,6 +115,9 @@ _RULES: list[Rule] = [
     ("learning_rate", "above 0 and below 1", lambda v: 0 < v < 1),
     ("tokens", "at least 1, or null", lambda v: v is None or v >= 1),
     ("minutes", "above 0, or null", lambda v: v is None or v > 0),
+    ("beta", "above 0", lambda v: v > 0),
+    ("gap", "above 0", lambda v: v > 0),
+    ("imitate", "at least 0", lambda v: v >= 0),
     ("context", "at least 32", lambda v: v >= 32),
     ("clip", "above 0", lambda v: v > 0),
     (

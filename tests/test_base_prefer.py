@@ -1,0 +1,249 @@
+"""Preferring the better of a base's own paragraphs: each candidate costs what it would alone, and what is rated higher becomes more probable."""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from data.brief import Brief
+from data.dataset import encode, special_ids
+from data.originals import load_originals
+from data.stories import FOLDER, PARAGRAPHS, beat_line, told_header, write_stories
+from inference.novelty import CopyIndex
+from tests.small import ROOT, few_stories, llama_folder
+from training.__main__ import main
+from training.base.adapt import adapt
+from training.base.choices import Choice, RatedStory, read_choices, tree, write_choices
+from training.base.config import BaseConfig
+from training.base.prefer import Preferring
+
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft 0.21
+
+
+def rated_stories() -> list[RatedStory]:
+    """Four stories of three beats; the better candidate of each speaks of ribbons, the worse one of nothing, and one has no rating."""
+    found = []
+    for story in few_stories()[:4]:
+        choices = [
+            Choice((text, "Nothing at all.", "A ribbon, and another ribbon.", ""), 0, (5, 1, 9, None))
+            for text in story.paragraphs
+        ]
+        found.append(RatedStory(replace(story.brief, beats=story.beats), tuple(choices)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> BaseConfig:
+    """A base of two layers, an adapter to start from, and four rated stories."""
+    folder = tmp_path_factory.mktemp("prefer")
+    llama_folder(folder / "llama")
+    write_stories(folder / "stories.jsonl.xz", few_stories())
+    plain = BaseConfig(
+        base=str(folder / "llama"),
+        stories=str(folder / "stories.jsonl.xz"),
+        rank=4,
+        alpha=32.0,
+        learning_rate=1e-2,
+        tokens_per_step=600,
+        tokens=600,
+        context=700,
+        measured=1,
+    )
+    start = adapt(plain, folder)
+    write_choices(folder / "choices.jsonl.xz", rated_stories())
+    return replace(
+        plain,
+        name="preferences",
+        start=str(start),
+        choices=str(folder / "choices.jsonl.xz"),
+        tokens=12_000,
+        learning_rate=5e-3,
+    )
+
+
+def test_each_candidate_costs_what_it_does_alone_behind_its_story(small: BaseConfig, tmp_path: Path) -> None:
+    with Preferring(small, tmp_path / "run") as training, torch.no_grad():
+        training.model.eval()
+        story, tokenizer = rated_stories()[1], training.tokenizer
+        grown = tree(story, tokenizer, lambda ratings: True)
+        logs, counts = training._logs(grown)
+        assert [len(rated) for rated in grown.rated] == [3, 3, 3]  # not the one without a rating
+        first, end = special_ids(tokenizer)
+        before = [first, *encode(told_header(story.brief), tokenizer)]
+        branch = 0
+        for at, choice in enumerate(story.choices):
+            before += encode(beat_line(story.brief.beats[at]), tokenizer)
+            closing = [end] if at == 2 else encode(PARAGRAPHS, tokenizer)
+            for text in choice.drawn[:3]:
+                tokens = [*encode(text, tokenizer), *closing]
+                scores = training.core(input_ids=torch.tensor([[*before, *tokens]])).logits[0, :-1].float()
+                alone = -functional.cross_entropy(
+                    scores[-len(tokens) :], torch.tensor(tokens), reduction="sum"
+                )
+                assert counts[branch] == len(tokens)
+                assert float(logs[branch]) == pytest.approx(float(alone), rel=0.02)  # bfloat16, on some processors
+                branch += 1
+            before += [*encode(choice.drawn[choice.taken], tokenizer), *closing]
+        assert branch == len(logs)
+
+
+def margins(training: Preferring) -> list[float]:
+    """By how much more the better of each pair gained than the worse."""
+    training.model.eval()
+    found: list[float] = []
+    with torch.no_grad():
+        for one, pairs, reference in zip(training.trees, training.pairs, training.reference, strict=True):
+            gained = training._logs(one)[0] - reference
+            found += [float(gained[better] - gained[worse]) for better, worse, _ in pairs]
+    training.model.train()
+    return found
+
+
+def test_the_better_one_becomes_more_probable(small: BaseConfig, tmp_path: Path) -> None:
+    with Preferring(small, tmp_path / "run") as training:
+        assert margins(training) == pytest.approx([0.0] * 36, abs=1e-4)  # three pairs of each of twelve beats
+        before = training._share([0, 1, 2, 3])
+        assert before is not None
+        while training.progress() < 1:
+            training.step()
+        after = training._share([0, 1, 2, 3])
+        assert after is not None and float(after) < float(before) - 0.2
+        assert min(margins(training)) > 1.0
+        out = training.finish()
+    about = json.loads((out / "training.json").read_text("utf-8"))
+    assert about["beta"] == 0.1 and len(about["choices_sha256"]) == 64 and about["steps"] > 5
+
+
+def test_a_pair_counts_by_its_difference_and_a_smaller_one_not_at_all(
+    small: BaseConfig, tmp_path: Path
+) -> None:
+    with Preferring(replace(small, gap=4.5), tmp_path / "run") as training:
+        # 9 and 1 fully; 5 and 1, and 9 and 5, differ by less than the gap.
+        assert {weight for pairs in training.pairs for *_, weight in pairs} == {1.0}
+        assert sum(map(len, training.pairs)) == 12
+    write_choices(
+        tmp_path / "close.jsonl",
+        [RatedStory(one.brief, tuple(replace(c, ratings=(5, 3, 4.5, None)) for c in one.choices)) for one in rated_stories()],
+    )  # fmt: skip
+    with Preferring(replace(small, choices=str(tmp_path / "close.jsonl")), tmp_path / "other") as training:
+        assert sorted({weight for pairs in training.pairs for *_, weight in pairs}) == [0.375, 0.5]
+
+
+def test_what_processes_share_adds_up_to_the_whole(
+    small: BaseConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Preferring(small, tmp_path / "run") as training, torch.no_grad():
+        whole = training._share([0, 1, 2])
+        parts = []
+        for rank in range(2):
+            monkeypatch.setattr("training.processes.rank", lambda rank=rank: rank)
+            monkeypatch.setattr("training.processes.count", lambda: 2)
+            parts.append(training._share([0, 1, 2]))
+        assert whole is not None and sum(float(part) for part in parts if part is not None) == pytest.approx(
+            float(whole), rel=1e-5
+        )
+        assert training._share([0]) is None  # the second process has none of one story
+
+
+def test_stopped_and_continued_it_ends_the_same(small: BaseConfig, tmp_path: Path) -> None:
+    whole = adapt(small, tmp_path / "one")
+    adapt(small, tmp_path / "other", steps=3)
+    parts = adapt(small, tmp_path / "other")
+    assert (whole / "adapter_model.safetensors").read_bytes() == (
+        parts / "adapter_model.safetensors"
+    ).read_bytes()
+
+
+def test_other_ratings_are_another_training(small: BaseConfig, tmp_path: Path) -> None:
+    adapt(small, tmp_path, steps=1)
+    write_choices(tmp_path / "other.jsonl", rated_stories()[:2])
+    changed = replace(small, choices=str(tmp_path / "other.jsonl"))
+    with pytest.raises(ValueError, match="was made with another choices, choices_sha256"):
+        adapt(changed, tmp_path)
+
+
+def test_candidates_without_ratings_are_refused(small: BaseConfig, tmp_path: Path) -> None:
+    bare = [
+        RatedStory(one.brief, tuple(replace(c, ratings=(None,) * 4) for c in one.choices))
+        for one in rated_stories()
+    ]
+    write_choices(tmp_path / "bare.jsonl", bare)
+    with pytest.raises(ValueError, match=r"bare.jsonl has no beat whose candidates differ by 1.5 or more; rate"):
+        adapt(replace(small, choices=str(tmp_path / "bare.jsonl")), tmp_path)
+
+
+def test_preferring_needs_the_adapter_that_drew(small: BaseConfig) -> None:
+    with pytest.raises(ValueError, match="choices: needs the adapter that drew them; set start"):
+        replace(small, start=None)
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"ratings": [5, 11]}, "a rating must be a number from 0 to 10 or null, found 11"),
+        ({"ratings": [5, "good"]}, "found 'good'"),
+        ({"ratings": [5, math.nan]}, "found nan"),
+        ({"ratings": [5]}, "2 candidates and 1 ratings; give each one, or null"),
+        ({"taken": 2}, "taken must be below 2, found 2; count from 0"),
+        ({"drawn": None}, "is damaged"),
+    ],
+)
+def test_files_that_say_something_else_are_refused(tmp_path: Path, choice: dict[str, Any], said: str) -> None:
+    whole = {"drawn": ["One.", "Two."], "taken": 0, "ratings": [5, None]}
+    row = {"brief": {"beats": ["somebody comes"]}, "choices": [whole | choice]}
+    (tmp_path / "choices.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
+    with pytest.raises(ValueError, match=said):
+        read_choices(tmp_path / "choices.jsonl")
+
+
+def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there are no rated candidates at .*none.jsonl; draw some"):
+        read_choices(tmp_path / "none.jsonl")
+    (tmp_path / "half.jsonl.xz").write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"half.jsonl.xz is damaged"):
+        read_choices(tmp_path / "half.jsonl.xz")
+
+
+def told(story: RatedStory) -> Iterable[str]:
+    return (choice.drawn[choice.taken] for choice in story.choices)
+
+
+def test_a_base_tells_and_all_of_its_candidates_are_kept(
+    small: BaseConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "candidates.jsonl"
+    config = tmp_path / "config.yaml"
+    config.write_text(f"stories: {small.stories}\ntokens: 100\n", "utf-8")
+    assert main(["base", "candidates", str(config), str(out), "--briefs", "4"]) == 0
+    assert "paragraphs of 4 stories" in capsys.readouterr().out
+    stories = read_choices(out)
+    assert len(stories) == 4 and all(story.choices for story in stories)
+    # Two with plots of the bank for briefs like the originals', two with the beats of stories for training.
+    taught = {story.beats for story in few_stories() if not story.test}
+    assert [story.brief.beats in taught for story in stories] == [False, False, True, True]
+    for story in stories:
+        assert len(story.choices) <= len(story.brief.beats)
+        for choice in story.choices:
+            assert len(choice.drawn) == 4 and choice.ratings == (None,) * 4
+            assert choice.drawn[choice.taken]
+    assert all(text for story in stories for text in told(story))
+    assert main(["base", "candidates", str(config), str(out), "--briefs", "4"]) == 2
+    assert "is there already, perhaps with ratings; name another file" in capsys.readouterr().err
+    assert main(["base", "candidates", str(config), str(tmp_path / "x.jsonl"), "--briefs", "0"]) == 2
+
+
+def test_the_projects_own_ratings() -> None:
+    stories = read_choices(FOLDER / "choices.jsonl.xz")
+    assert len(stories) == 62 and sum(len(story.choices) for story in stories) == 539
+    originals = load_originals(ROOT / "data" / "seeds")
+    index = CopyIndex([one.text for one in originals], [one.name for one in originals])
+    for story in stories:
+        assert isinstance(story.brief, Brief) and len(story.choices) <= len(story.brief.beats)
+        span = index.longest(PARAGRAPHS.join(told(story)))
+        assert span is None or span.words < 8

@@ -1,0 +1,147 @@
+"""Teaches a base to prefer the better of its own paragraphs: direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290).
+
+More stories of other writers did not make a small base more sensible (LAB.md). Its own slips did: candidates that it drew for one beat are
+rated, and the adapter learns to make a better one more probable than a worse one, beside what it was at the start. The best ones are
+also learned as stories are, so that they don't become rarer together (Pang et al. 2024, arXiv 2404.19733).
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from data import atomic
+from training import processes
+from training.base.adapt import Training
+from training.base.adapter_files import read_adapter
+from training.base.choices import Tree, read_choices, tree
+from training.base.config import BaseConfig
+
+FULL = 4.0
+"""Difference of two ratings from which on a pair counts fully; a smaller one counts as its share."""
+
+GOOD = 6.0
+"""Lowest rating of a best candidate that is imitated."""
+
+
+class Preferring(Training):
+    """A training whose steps show stories with their rated candidates."""
+
+    def _begin(self, config: BaseConfig) -> None:
+        assert config.choices is not None and config.start is not None  # `BaseConfig` checks it
+        super()._begin(config)
+        self.core.set_attn_implementation("sdpa")  # a candidate sees its story and no other candidate
+        stories = read_choices(Path(config.choices))
+        trees = [tree(story, self.tokenizer, self._worth) for story in stories]
+        self.trees = [one for one in trees if one.rated and len(one.ids) <= TREE * config.context]
+        if not self.trees:
+            raise ValueError(
+                f"{config.choices} has no beat whose candidates differ by {config.gap:g} or more; rate them, or set a smaller gap"
+            )
+        self.pairs = [_pairs(one, config.gap) for one in self.trees]
+        self.stream_of_trees = self._after(self.state["drawn"])
+        self.reference = self._references(Path(config.start))
+
+    def _stamp(self, config: BaseConfig) -> dict[str, Any]:
+        assert config.choices is not None
+        return super()._stamp(config) | {"choices_sha256": atomic.sha256(Path(config.choices))}
+
+    def _worth(self, ratings: Sequence[float]) -> bool:
+        return len(ratings) > 1 and max(ratings) - min(ratings) >= self.config.gap
+
+    @torch.no_grad()
+    def _references(self, start: Path) -> list[torch.Tensor]:
+        """The log probability of every candidate under the adapter that the training began from."""
+        now = {name: p.detach().clone() for name, p in self.weights.items()}
+        self._take(read_adapter(start)[0])
+        self.model.eval()
+        found = [self._logs(one)[0] for one in self.trees]
+        self.model.train()
+        self._take(now)
+        return found
+
+    def _after(self, count: int) -> Iterator[int]:
+        """The numbers of the trees that come after the first ``count``, a new order for each pass."""
+        order: list[int] = []
+        while True:
+            number, at = divmod(count, len(self.trees))
+            if not order or at == 0:
+                order = list(range(len(self.trees)))
+                random.Random(f"{self.config.seed}:choices:{number}").shuffle(order)
+            yield order[at]
+            count += 1
+
+    def _draw(self) -> list[Any]:
+        """The numbers of the stories of the next step."""
+        found: list[int] = []
+        while self._size(found) < self.config.tokens_per_step:
+            found.append(next(self.stream_of_trees))
+            self.state["drawn"] += 1
+        return found
+
+    def _size(self, rows: Sequence[Any]) -> int:
+        return sum(len(self.trees[number].ids) for number in rows)
+
+    def _share(self, rows: Sequence[Any]) -> torch.Tensor | None:
+        """This process's share of the loss of a step, in which all pairs and all beats of all processes count alike."""
+        config = self.config
+        weights = sum(weight for number in rows for *_, weight in self.pairs[number])
+        beats = sum(len(self.trees[number].rated) for number in rows)
+        total: torch.Tensor | None = None
+        for number in rows[processes.rank() :: processes.count()]:
+            logs, counts = self._logs(self.trees[number])
+            better, worse, weight = (
+                torch.tensor(column, device=logs.device)
+                for column in zip(*self.pairs[number], strict=True)
+            )
+            gained = logs - self.reference[number]
+            preferred = -(functional.logsigmoid(config.beta * (gained[better] - gained[worse])) * weight).sum()
+            loss = preferred / weights
+            for best in _best(self.trees[number]):
+                loss = loss - config.imitate / beats * (logs[best] / counts[best]).mean()
+            total = loss if total is None else total + loss
+        return total
+
+    def _logs(self, one: Tree) -> tuple[torch.Tensor, torch.Tensor]:
+        """The log probability (candidates,) of each candidate of a tree, and its tokens."""
+        device = self.device
+        ids = torch.tensor([one.ids], device=device)
+        with torch.autocast(device, self.dtype) if self.dtype != torch.float32 else nullcontext():
+            hidden = self.core.model(
+                input_ids=ids,
+                position_ids=torch.tensor([one.positions], device=device),
+                attention_mask=one.sees().to(device)[None, None],
+                use_cache=False,
+            ).last_hidden_state[0]
+            logits = self.core.lm_head(hidden[torch.tensor(one.places(), device=device)])
+        wanted = torch.cat([ids[0, start : start + count] for _, start, count in one.branches])
+        logs = -functional.cross_entropy(logits.float(), wanted, reduction="none")
+        counts = [count for *_, count in one.branches]
+        return torch.stack([part.sum() for part in logs.split(counts)]), torch.tensor(counts, device=device)
+
+
+TREE = 4
+"""Times the context that a story may have with all its candidates."""
+
+
+def _pairs(one: Tree, gap: float) -> list[tuple[int, int, float]]:
+    """The better and the worse branch of each pair of one beat that differ by ``gap`` or more, and what the pair counts."""
+    return [
+        (better, worse, min(1.0, (high - low) / FULL))
+        for rated in one.rated
+        for high, better in rated
+        for low, worse in rated
+        if high - low >= gap
+    ]
+
+
+def _best(one: Tree) -> Iterator[list[int]]:
+    """Of each beat the branches with the highest rating, where that is `GOOD`."""
+    for rated in one.rated:
+        highest = max(rating for rating, _ in rated)
+        if highest >= GOOD:
+            yield [branch for rating, branch in rated if rating == highest]
