@@ -179,10 +179,7 @@ def _drawn_together(
         if one.name in (FINAL, CHOSEN):
             continue
         thin = None
-        if (
-            one.name != BASE
-            and (thin := thin_difference(load_weights(resolve(one.source)), exact)) is None
-        ):
+        if one.name != BASE and (thin := thin_difference(load_weights(resolve(one.source)), exact)) is None:
             continue
         drawing = Drawing(base, one.originals, None, Settings(seed=one.seed, strict=False, **settings))
         planned, numbers = drawing.planned(drawing.briefs(one.briefs, {}, 1))

@@ -24,9 +24,10 @@ def packed(model: PreTrainedModel, attention: str | None = None) -> PreTrainedMo
     """Make a twin of a model that multiplies by packed weights.
 
     model: drawn from. attention: name of the twin's attention in transformers, None for the model's own. Nothing is packed where the
-    model lies on a card, has another number format than the processor multiplies or less than `SMALL` parameters, where calls take longer
-    than products, and where torch comes without oneDNN. Returns ``model`` itself where there is no other attention either. The packed copies of the linear
-    layers come on top of the model's own weights, for as long as the twin is there. Hooks on linear layers do not run in a twin.
+    model lies on a card, has another number format than the processor multiplies, or less than `SMALL` parameters, where calls take
+    longer than products, and where torch comes without oneDNN. Returns ``model`` itself where there is no other attention either.
+    The packed copies of the linear layers come on top of the model's own weights, for as long as the twin is there. Hooks on linear
+    layers do not run in a twin.
     """
     packs = worth_packing(model)
     if not packs and attention is None:

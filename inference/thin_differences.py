@@ -30,8 +30,9 @@ Thin = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 def thin_difference(model: PreTrainedModel, base: PreTrainedModel) -> Thin | None:
     """Find what a model adds to a base, as narrow matrices.
 
-    model, base: of one configuration, in float32 on a CPU: in a coarser format rounding would hide what is added. Returns None where other parameters than the weights of linear layers differ, or these by
-    more than matrices of rank `WIDEST`. By a randomised range finder (Halko et al. 2011, arXiv 0909.4061).
+    model, base: of one configuration, in float32 on a CPU: in a coarser format rounding would hide what is added. Returns None
+    where other parameters than the weights of linear layers differ, or these by more than matrices of rank `WIDEST`. By a randomised
+    range finder (Halko et al. 2011, arXiv 0909.4061).
     """
     linear = {f"{name}.weight": name for name, layer in base.named_modules() if isinstance(layer, nn.Linear)}
     before = dict(base.named_parameters())

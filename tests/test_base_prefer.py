@@ -1,4 +1,4 @@
-"""Preferring the better of a base's own paragraphs: each candidate costs what it would alone, and what is rated higher becomes more probable."""
+"""Preferring a base's better paragraphs: each candidate costs what it would alone; what is rated higher becomes more probable."""
 
 import json
 import math
@@ -87,7 +87,9 @@ def test_each_candidate_costs_what_it_does_alone_behind_its_story(small: BaseCon
                     scores[-len(tokens) :], torch.tensor(tokens), reduction="sum"
                 )
                 assert counts[branch] == len(tokens)
-                assert float(logs[branch]) == pytest.approx(float(alone), rel=0.02)  # bfloat16, on some processors
+                assert float(logs[branch]) == pytest.approx(
+                    float(alone), rel=0.02
+                )  # bfloat16, on some processors
                 branch += 1
             before += [*encode(choice.drawn[choice.taken], tokenizer), *closing]
         assert branch == len(logs)
@@ -105,15 +107,20 @@ def margins(training: Preferring) -> list[float]:
     return found
 
 
+@torch.no_grad()
+def loss_of_all(training: Preferring) -> float:
+    loss = training._share([0, 1, 2, 3])
+    assert loss is not None
+    return float(loss)
+
+
 def test_the_better_one_becomes_more_probable(small: BaseConfig, tmp_path: Path) -> None:
     with Preferring(small, tmp_path / "run") as training:
         assert margins(training) == pytest.approx([0.0] * 36, abs=1e-4)  # three pairs of each of twelve beats
-        before = training._share([0, 1, 2, 3])
-        assert before is not None
+        before = loss_of_all(training)
         while training.progress() < 1:
             training.step()
-        after = training._share([0, 1, 2, 3])
-        assert after is not None and float(after) < float(before) - 0.2
+        assert loss_of_all(training) < before - 0.2
         assert min(margins(training)) > 1.0
         out = training.finish()
     about = json.loads((out / "training.json").read_text("utf-8"))
@@ -174,7 +181,9 @@ def test_candidates_without_ratings_are_refused(small: BaseConfig, tmp_path: Pat
         for one in rated_stories()
     ]
     write_choices(tmp_path / "bare.jsonl", bare)
-    with pytest.raises(ValueError, match=r"bare.jsonl has no beat whose candidates differ by 1.5 or more; rate"):
+    with pytest.raises(
+        ValueError, match=r"bare.jsonl has no beat whose candidates differ by 1.5 or more; rate"
+    ):
         adapt(replace(small, choices=str(tmp_path / "bare.jsonl")), tmp_path)
 
 

@@ -73,9 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     candidates.add_argument(
         "--originals", default="data/seeds", help="half of the briefs are like theirs (default: %(default)s)"
     )
-    candidates.add_argument(
-        "--briefs", type=int, default=64, help="stories to tell (default: %(default)s)"
-    )
+    candidates.add_argument("--briefs", type=int, default=64, help="stories to tell (default: %(default)s)")
     judge_base = steps.add_parser(
         "eval", help="bits per byte of unseen texts, stories from unseen briefs and beats"
     )

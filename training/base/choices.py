@@ -1,8 +1,8 @@
 """Paragraphs that a base drew for one beat, with a rating of each: what preferring one to another is learned from.
 
-A base tells stories as `generate` does, and all candidates of each paragraph are kept, not only the one that the story goes on with. Whoever
-reads them rates each for sense. A story with its candidates becomes one sequence, in which a candidate sees the story before it
-and nothing of the others. Trains nothing (`training.base.prefer`).
+A base tells stories as `generate` does, and all candidates of each paragraph are kept, not only the one that the story goes on
+with. Whoever reads them rates each for sense. A story with its candidates becomes one sequence, in which a candidate sees the
+story before it and nothing of the others. Trains nothing (`training.base.prefer`).
 """
 
 import json
@@ -87,7 +87,7 @@ def draw_choices(
         None,
         Settings(seed=seed, temperature=0.8, min_p=0.1, plan="bank", draws=draws, batch_size=16),
     )
-    planned, numbers = drawing.planned(drawing.briefs(briefs, {}, 1))
+    planned, numbers = drawing.planned(briefs)
     kept = [i for i, (brief, _) in enumerate(planned) if brief.beats]
     planned, numbers = [planned[i] for i in kept], [numbers[i] for i in kept]
     job = drawing.job(planned, numbers)
@@ -169,9 +169,7 @@ def _check(choice: Choice, where: str) -> None:
         )
     for rating in choice.ratings:
         if rating is not None and not (isinstance(rating, int | float) and 0 <= rating <= BEST):
-            raise ValueError(
-                f"{where}: a rating must be a number from 0 to {BEST} or null, found {rating!r}"
-            )
+            raise ValueError(f"{where}: a rating must be a number from 0 to {BEST} or null, found {rating!r}")
 
 
 @dataclass(frozen=True)
@@ -204,9 +202,7 @@ class Tree:
     def places(self) -> list[int]:
         """Where the scores of the candidates' tokens are: in the order of the branches, of each token the place before it."""
         return [
-            place
-            for at, start, count in self.branches
-            for place in (at, *range(start, start + count - 1))
+            place for at, start, count in self.branches for place in (at, *range(start, start + count - 1))
         ]
 
 

@@ -95,11 +95,12 @@ class Preferring(Training):
         for number in rows[processes.rank() :: processes.count()]:
             logs, counts = self._logs(self.trees[number])
             better, worse, weight = (
-                torch.tensor(column, device=logs.device)
-                for column in zip(*self.pairs[number], strict=True)
+                torch.tensor(column, device=logs.device) for column in zip(*self.pairs[number], strict=True)
             )
             gained = logs - self.reference[number]
-            preferred = -(functional.logsigmoid(config.beta * (gained[better] - gained[worse])) * weight).sum()
+            preferred = -(
+                functional.logsigmoid(config.beta * (gained[better] - gained[worse])) * weight
+            ).sum()
             loss = preferred / weights
             for best in _best(self.trees[number]):
                 loss = loss - config.imitate / beats * (logs[best] / counts[best]).mean()
