@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from data.brief import Brief
@@ -16,10 +18,12 @@ from data.dataset import encode, special_ids
 from data.originals import load_originals
 from data.stories import FOLDER, PARAGRAPHS, beat_line, told_header, write_stories
 from inference.novelty import CopyIndex
+from inference.telling import Paragraph
 from tests.small import ROOT, few_stories, llama_folder
 from training.__main__ import main
 from training.base.adapt import adapt
-from training.base.choices import Choice, RatedStory, read_choices, tree, write_choices
+from training.base.adapter_files import ADAPTER
+from training.base.choices import Choice, RatedStory, _key, _noting, read_choices, tree, write_choices
 from training.base.config import BaseConfig
 from training.base.prefer import Preferring
 
@@ -79,9 +83,8 @@ def test_each_candidate_costs_what_it_does_alone_behind_its_story(small: BaseCon
         branch = 0
         for at, choice in enumerate(story.choices):
             before += encode(beat_line(story.brief.beats[at]), tokenizer)
-            closing = [end] if at == 2 else encode(PARAGRAPHS, tokenizer)
             for text in choice.drawn[:3]:
-                tokens = [*encode(text, tokenizer), *closing]
+                tokens = [*encode(text, tokenizer), end] if at == 2 else encode(text + PARAGRAPHS, tokenizer)
                 scores = training.core(input_ids=torch.tensor([[*before, *tokens]])).logits[0, :-1].float()
                 alone = -functional.cross_entropy(
                     scores[-len(tokens) :], torch.tensor(tokens), reduction="sum"
@@ -91,7 +94,7 @@ def test_each_candidate_costs_what_it_does_alone_behind_its_story(small: BaseCon
                     float(alone), rel=0.02
                 )  # bfloat16, on some processors
                 branch += 1
-            before += [*encode(choice.drawn[choice.taken], tokenizer), *closing]
+            before += encode(choice.drawn[choice.taken] + PARAGRAPHS, tokenizer)
         assert branch == len(logs)
 
 
@@ -109,9 +112,7 @@ def margins(training: Preferring) -> list[float]:
 
 @torch.no_grad()
 def loss_of_all(training: Preferring) -> float:
-    loss = training._share([0, 1, 2, 3])
-    assert loss is not None
-    return float(loss)
+    return sum(map(float, training._losses([0, 1, 2, 3])))
 
 
 def test_the_better_one_becomes_more_probable(small: BaseConfig, tmp_path: Path) -> None:
@@ -146,16 +147,14 @@ def test_what_processes_share_adds_up_to_the_whole(
     small: BaseConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Preferring(small, tmp_path / "run") as training, torch.no_grad():
-        whole = training._share([0, 1, 2])
-        parts = []
+        whole = sum(map(float, training._losses([0, 1, 2])))
+        parts: list[float] = []
         for rank in range(2):
             monkeypatch.setattr("training.processes.rank", lambda rank=rank: rank)
             monkeypatch.setattr("training.processes.count", lambda: 2)
-            parts.append(training._share([0, 1, 2]))
-        assert whole is not None and sum(float(part) for part in parts if part is not None) == pytest.approx(
-            float(whole), rel=1e-5
-        )
-        assert training._share([0]) is None  # the second process has none of one story
+            parts += map(float, training._losses([0, 1, 2]))
+        assert len(parts) == 3 and sum(parts) == pytest.approx(whole, rel=1e-5)
+        assert training._learn([0]) is None  # the second process has none of one story
 
 
 def test_stopped_and_continued_it_ends_the_same(small: BaseConfig, tmp_path: Path) -> None:
@@ -173,6 +172,47 @@ def test_other_ratings_are_another_training(small: BaseConfig, tmp_path: Path) -
     changed = replace(small, choices=str(tmp_path / "other.jsonl"))
     with pytest.raises(ValueError, match="was made with another choices, choices_sha256"):
         adapt(changed, tmp_path)
+
+
+def test_another_adapter_in_its_place_is_another_training(small: BaseConfig, tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(str(small.start), start)
+    config = replace(small, start=str(start))
+    adapt(config, tmp_path, steps=1)
+    weights = load_file(start / ADAPTER)
+    save_file({name: tensor * 2 for name, tensor in weights.items()}, start / ADAPTER, {"format": "pt"})
+    with pytest.raises(ValueError, match="was made with another start_sha256"):
+        adapt(config, tmp_path)
+
+
+def test_it_does_not_go_on_as_a_training_of_stories(small: BaseConfig, tmp_path: Path) -> None:
+    adapt(small, tmp_path, steps=1)
+    with pytest.raises(ValueError, match="was made with another choices"):
+        adapt(replace(small, choices=None), tmp_path)
+
+
+def test_what_is_missing_is_said_before_anything_is_made(small: BaseConfig, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no rated candidates at none.jsonl; draw some"):
+        adapt(replace(small, choices="none.jsonl"), tmp_path)
+    with pytest.raises(ValueError, match=r"there is no adapter in nowhere; set start to a folder"):
+        adapt(replace(small, start="nowhere"), tmp_path)
+    assert not (tmp_path / "preferences").exists()
+
+
+def test_stories_that_are_too_long_are_left_out_and_said(
+    small: BaseConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Preferring(small, tmp_path / "run") as training:
+        lengths = sorted(len(one.ids) for one in training.trees)
+    short = replace(small, tokens_per_step=lengths[1], context=50)
+    capsys.readouterr()
+    with Preferring(short, tmp_path / "short") as training:
+        assert sorted(len(one.ids) for one in training.trees) == lengths[:2]
+    assert "2 rated stories, 6 beats" in capsys.readouterr().out
+    with pytest.raises(
+        ValueError, match=f"more than 60 tokens .*; set tokens_per_step to {lengths[0]} or more"
+    ):
+        adapt(replace(small, tokens_per_step=60, context=60), tmp_path)
 
 
 def test_candidates_without_ratings_are_refused(small: BaseConfig, tmp_path: Path) -> None:
@@ -199,8 +239,12 @@ def test_preferring_needs_the_adapter_that_drew(small: BaseConfig) -> None:
         ({"ratings": [5, "good"]}, "found 'good'"),
         ({"ratings": [5, math.nan]}, "found nan"),
         ({"ratings": [5]}, "2 candidates and 1 ratings; give each one, or null"),
-        ({"taken": 2}, "taken must be below 2, found 2; count from 0"),
-        ({"drawn": None}, "is damaged"),
+        ({"taken": 2}, "taken must be a whole number below 2, found 2; count from 0"),
+        ({"drawn": None}, "line 1: .*Correct that line"),
+        ({"drawn": ["One.", 2]}, "a candidate must be a text"),
+        ({"drawn": ["", "Two."]}, "goes on with is empty; take another one"),
+        ({"taken": 0.0}, "taken must be a whole number below 2, found 0.0"),
+        ({"ratings": [5, True]}, "found True"),
     ],
 )
 def test_files_that_say_something_else_are_refused(tmp_path: Path, choice: dict[str, Any], said: str) -> None:
@@ -209,6 +253,28 @@ def test_files_that_say_something_else_are_refused(tmp_path: Path, choice: dict[
     (tmp_path / "choices.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
     with pytest.raises(ValueError, match=said):
         read_choices(tmp_path / "choices.jsonl")
+
+
+def test_a_line_that_is_none_is_named(tmp_path: Path) -> None:
+    good = {"brief": {"beats": ["somebody comes"]}, "choices": []}
+    one = {"drawn": ["One."], "taken": 0, "ratings": [5]}
+    for line, said in (
+        ('{"brief": }', "line 2: Expecting value"),
+        ('{"choices": []}', "line 2: 'brief' is missing"),
+        (json.dumps({**good, "choices": [one, one]}), "line 2: there are 1 beats and 2 choices"),
+    ):
+        (tmp_path / "choices.jsonl").write_text(f"{json.dumps(good)}\n{line}\n", "utf-8")
+        with pytest.raises(ValueError, match=said):
+            read_choices(tmp_path / "choices.jsonl")
+
+
+def test_a_story_may_go_on_with_a_paragraph_that_was_cut() -> None:
+    found: dict[str, list[Choice]] = {}
+    noting = _noting(lambda brief, before, drawn: 1, found)
+    brief = Brief(beats=("somebody comes", "somebody goes"))
+    drawn = [Paragraph("One.", False, 0.0), Paragraph("Two.", False, 0.0), Paragraph("Three.", True, 0.0)]
+    assert noting(brief, [], drawn) == noting(brief, ["Two."], drawn) == 1
+    assert [one.drawn for one in found[_key(brief)]] == [("", "Two.", "Three.")] * 2
 
 
 def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ PASSES = 3
 FREE = ("tokens", "minutes", "learning_rate", "save_minutes", "measure_minutes", "measured", "test_source")
 """Settings that may change between two resumptions."""
 
-PREFERENCES = ("choices", "beta", "gap", "imitate")
+PREFERENCES = ("beta", "gap", "imitate")
 """Settings of `training.base.prefer` alone."""
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral")
@@ -62,7 +62,8 @@ def adapt(config: BaseConfig, runs: Path = Path("runs"), *, steps: int | None = 
     except torch.OutOfMemoryError as error:
         raise ValueError(
             f"there is too little memory on the card ({str(error).splitlines()[0]}). Set a smaller tokens_per_step and context, "
-            f"found {config.tokens_per_step} and {config.context}, or candidates: 2048"
+            f"found {config.tokens_per_step} and {config.context}"
+            + ("" if config.choices else ", or candidates: 2048")
         ) from error
 
 
@@ -202,9 +203,7 @@ class Training(ExitStack):
         started, config = time.perf_counter(), self.config
         torch.manual_seed(config.seed * 1_000_003 + self.state["step"])
         rows = self._draw()
-        loss = self._share(rows)
-        if loss is not None:
-            loss.backward()
+        loss = self._learn(rows)
         value = processes.sum_up(list(self.weights.values()), loss, self.device)
         norm = float(nn.utils.clip_grad_norm_(self.weights.values(), config.clip))
         if not (math.isfinite(value) and math.isfinite(norm)):
@@ -229,12 +228,16 @@ class Training(ExitStack):
         if seconds - self.saved > 60 * config.save_minutes:
             self.save()
 
-    def _share(self, rows: list[Row]) -> torch.Tensor | None:
-        """This process's share of the mean loss of a step's rows; None where it has no row."""
+    def _learn(self, rows: list[Row]) -> torch.Tensor | None:
+        """The gradient of this process's share of the mean loss of a step's rows, and that share; None where it has no row."""
         learned = [label for _, row in rows for label in row[1:] if label != IGNORE]
         self.wanted = torch.tensor(learned, device=self.device)
         own = rows[processes.rank() :: processes.count()]
-        return self._loss(own, self.core) / len(learned) if own else None
+        if not own:
+            return None
+        loss = self._loss(own, self.core) / len(learned)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def _size(self, rows: list[Row]) -> int:
         """Tokens of the rows."""

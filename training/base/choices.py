@@ -105,9 +105,11 @@ def _noting(choose: Choose, found: dict[str, list[Choice]]) -> Choose:
 
     def noting(brief: Brief, before: Sequence[str], drawn: Sequence[Paragraph]) -> int:
         taken = choose(brief, before, drawn)
-        texts = tuple(one.text if one.whole else "" for one in drawn)
-        if texts[taken]:
-            found.setdefault(_key(brief), []).append(Choice(texts, taken, (None,) * len(drawn)))
+        # One that was cut is not to be rated; but the story may go on with it.
+        texts = tuple(one.text if one.whole or at == taken else "" for at, one in enumerate(drawn))
+        noted = found.setdefault(_key(brief), [])
+        if texts[taken] and len(noted) == len(before):
+            noted.append(Choice(texts, taken, (None,) * len(drawn)))
         return taken
 
     return noting
@@ -139,37 +141,55 @@ def read_choices(path: Path) -> list[RatedStory]:
         raise ValueError(
             f"there are no rated candidates at {path}; draw some: python -m training base candidates CONFIG FILE"
         )
-    found = []
     try:
         content = path.read_bytes()
-        content = lzma.decompress(content) if path.suffix == ".xz" else content
-        for number, line in enumerate(filter(None, content.decode("utf-8").split("\n")), start=1):
-            row = json.loads(line)
-            choices = tuple(
-                Choice(tuple(one["drawn"]), one["taken"], tuple(one["ratings"])) for one in row["choices"]
-            )
-            for choice in choices:
-                _check(choice, f"{path}, line {number}")
-            found.append(RatedStory(Brief.from_dict(row["brief"]), choices))
-    except (lzma.LZMAError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        lines = (lzma.decompress(content) if path.suffix == ".xz" else content).decode("utf-8").split("\n")
+    except (lzma.LZMAError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is damaged ({error}); draw its candidates again, or get the project's own back with: git checkout {path}"
         ) from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                found.append(_rated_story(json.loads(line)))
+            except (ValueError, KeyError, TypeError) as error:
+                what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+                raise ValueError(f"{path}, line {number}: {what}. Correct that line") from error
     return found
 
 
-def _check(choice: Choice, where: str) -> None:
+def _rated_story(row: Any) -> RatedStory:
+    brief = Brief.from_dict(row["brief"])
+    choices = tuple(
+        Choice(tuple(one["drawn"]), one["taken"], tuple(one["ratings"])) for one in row["choices"]
+    )
+    if len(choices) > len(brief.beats):
+        raise ValueError(
+            f"there are {len(brief.beats)} beats and {len(choices)} choices; give one for each beat"
+        )
+    for choice in choices:
+        _check(choice)
+    return RatedStory(brief, choices)
+
+
+def _check(choice: Choice) -> None:
+    if not all(isinstance(text, str) for text in choice.drawn):
+        raise ValueError('a candidate must be a text, "" for none')
     if len(choice.ratings) != len(choice.drawn):
         raise ValueError(
-            f"{where}: {len(choice.drawn)} candidates and {len(choice.ratings)} ratings; give each one, or null"
+            f"{len(choice.drawn)} candidates and {len(choice.ratings)} ratings; give each one, or null"
         )
-    if not 0 <= choice.taken < len(choice.drawn):
+    if type(choice.taken) is not int or not 0 <= choice.taken < len(choice.drawn):
         raise ValueError(
-            f"{where}: taken must be below {len(choice.drawn)}, found {choice.taken}; count from 0"
+            f"taken must be a whole number below {len(choice.drawn)}, found {choice.taken!r}; count from 0"
         )
+    if not choice.drawn[choice.taken]:
+        raise ValueError("the candidate that the story goes on with is empty; take another one")
     for rating in choice.ratings:
-        if rating is not None and not (isinstance(rating, int | float) and 0 <= rating <= BEST):
-            raise ValueError(f"{where}: a rating must be a number from 0 to {BEST} or null, found {rating!r}")
+        number = isinstance(rating, int | float) and not isinstance(rating, bool)
+        if rating is not None and not (number and 0 <= rating <= BEST):
+            raise ValueError(f"a rating must be a number from 0 to {BEST} or null, found {rating!r}")
 
 
 @dataclass(frozen=True)
@@ -214,7 +234,12 @@ def tree(story: RatedStory, tokenizer: Any, worth: Callable[[Sequence[float]], b
     rated: list[list[tuple[float, int]]] = []
     for at, choice in enumerate(story.choices):
         ids += encode(beat_line(story.brief.beats[at]), tokenizer)
-        closing = [end] if at == len(story.brief.beats) - 1 else encode(PARAGRAPHS, tokenizer)
+        last = at == len(story.brief.beats) - 1
+
+        def told(text: str, last: bool = last) -> list[int]:
+            """The tokens of a paragraph and of what ends it, as stories are taught (`data.stories.told_pieces`)."""
+            return [*encode(text, tokenizer), end] if last else encode(text + PARAGRAPHS, tokenizer)
+
         known = [
             (float(rating), text)
             for rating, text in zip(choice.ratings, choice.drawn, strict=True)
@@ -222,8 +247,8 @@ def tree(story: RatedStory, tokenizer: Any, worth: Callable[[Sequence[float]], b
         ]
         if worth([rating for rating, _ in known]):
             rated.append([(rating, len(waiting) + i) for i, (rating, _) in enumerate(known)])
-            waiting += [(len(ids) - 1, [*encode(text, tokenizer), *closing]) for _, text in known]
-        ids += [*encode(choice.drawn[choice.taken], tokenizer), *closing]
+            waiting += [(len(ids) - 1, told(text)) for _, text in known]
+        ids += told(choice.drawn[choice.taken])
     positions = list(range(len(ids)))
     branches = []
     for at, tokens in waiting:

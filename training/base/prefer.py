@@ -17,7 +17,7 @@ from torch.nn import functional
 from data import atomic
 from training import processes
 from training.base.adapt import Training
-from training.base.adapter_files import read_adapter
+from training.base.adapter_files import ADAPTER, read_adapter
 from training.base.choices import Tree, read_choices, tree
 from training.base.config import BaseConfig
 
@@ -33,22 +33,41 @@ class Preferring(Training):
 
     def _begin(self, config: BaseConfig) -> None:
         assert config.choices is not None and config.start is not None  # `BaseConfig` checks it
+        stories = read_choices(Path(config.choices))
         super()._begin(config)
         self.core.set_attn_implementation("sdpa")  # a candidate sees its story and no other candidate
-        stories = read_choices(Path(config.choices))
-        trees = [tree(story, self.tokenizer, self._worth) for story in stories]
-        self.trees = [one for one in trees if one.rated and len(one.ids) <= TREE * config.context]
-        if not self.trees:
+        trees = [one for story in stories if (one := tree(story, self.tokenizer, self._worth)).rated]
+        if not trees:
             raise ValueError(
                 f"{config.choices} has no beat whose candidates differ by {config.gap:g} or more; rate them, or set a smaller gap"
+            )
+        most = max(config.tokens_per_step, config.context)
+        self.trees = [one for one in trees if len(one.ids) <= most]
+        if not self.trees:
+            shortest = min(len(one.ids) for one in trees)
+            raise ValueError(
+                f"every story of {config.choices} has more than {most} tokens with its candidates; "
+                f"set tokens_per_step to {shortest} or more"
             )
         self.pairs = [_pairs(one, config.gap) for one in self.trees]
         self.stream_of_trees = self._after(self.state["drawn"])
         self.reference = self._references(Path(config.start))
+        beats = sum(len(one.rated) for one in self.trees)
+        self._say(
+            f"{len(self.trees)} rated stories, {beats} beats, {sum(map(len, self.pairs))} pairs; "
+            f"{len(trees) - len(self.trees)} stories are left out, since they have more than {most} tokens"
+        )
 
     def _stamp(self, config: BaseConfig) -> dict[str, Any]:
-        assert config.choices is not None
-        return super()._stamp(config) | {"choices_sha256": atomic.sha256(Path(config.choices))}
+        assert config.choices is not None and config.start is not None
+        adapter = Path(config.start) / ADAPTER
+        if not adapter.is_file():
+            raise ValueError(f"there is no adapter in {config.start}; set start to a folder with {ADAPTER}")
+        hashes = {
+            "choices_sha256": atomic.sha256(Path(config.choices)),
+            "start_sha256": atomic.sha256(adapter),
+        }
+        return super()._stamp(config) | hashes
 
     def _worth(self, ratings: Sequence[float]) -> bool:
         return len(ratings) > 1 and max(ratings) - min(ratings) >= self.config.gap
@@ -86,26 +105,30 @@ class Preferring(Training):
     def _size(self, rows: Sequence[Any]) -> int:
         return sum(len(self.trees[number].ids) for number in rows)
 
-    def _share(self, rows: Sequence[Any]) -> torch.Tensor | None:
-        """This process's share of the loss of a step, in which all pairs and all beats of all processes count alike."""
+    def _learn(self, rows: Sequence[Any]) -> torch.Tensor | None:
+        """The gradient tree by tree, so that one alone is in memory; the loss of all of this process's."""
+        total: torch.Tensor | None = None
+        for loss in self._losses(rows):
+            loss.backward()  # type: ignore[no-untyped-call]
+            total = loss.detach() if total is None else total + loss.detach()
+        return total
+
+    def _losses(self, rows: Sequence[Any]) -> Iterator[torch.Tensor]:
+        """Yield what each of this process's trees adds to the loss, in which all pairs and all beats of all processes count alike."""
         config = self.config
         weights = sum(weight for number in rows for *_, weight in self.pairs[number])
         beats = sum(len(self.trees[number].rated) for number in rows)
-        total: torch.Tensor | None = None
         for number in rows[processes.rank() :: processes.count()]:
             logs, counts = self._logs(self.trees[number])
             better, worse, weight = (
                 torch.tensor(column, device=logs.device) for column in zip(*self.pairs[number], strict=True)
             )
             gained = logs - self.reference[number]
-            preferred = -(
-                functional.logsigmoid(config.beta * (gained[better] - gained[worse])) * weight
-            ).sum()
-            loss = preferred / weights
+            preferred = functional.logsigmoid(config.beta * (gained[better] - gained[worse]))
+            loss = -(preferred * weight).sum() / weights
             for best in _best(self.trees[number]):
                 loss = loss - config.imitate / beats * (logs[best] / counts[best]).mean()
-            total = loss if total is None else total + loss
-        return total
+            yield loss
 
     def _logs(self, one: Tree) -> tuple[torch.Tensor, torch.Tensor]:
         """The log probability (candidates,) of each candidate of a tree, and its tokens."""
@@ -123,10 +146,6 @@ class Preferring(Training):
         logs = -functional.cross_entropy(logits.float(), wanted, reduction="none")
         counts = [count for *_, count in one.branches]
         return torch.stack([part.sum() for part in logs.split(counts)]), torch.tensor(counts, device=device)
-
-
-TREE = 4
-"""Times the context that a story may have with all its candidates."""
 
 
 def _pairs(one: Tree, gap: float) -> list[tuple[int, int, float]]:
