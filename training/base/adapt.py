@@ -236,7 +236,7 @@ class Training(ExitStack):
         if not own:
             return None
         loss = self._loss(own, self.core) / len(learned)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.detach()
 
     def _size(self, rows: list[Row]) -> int:

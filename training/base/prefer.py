@@ -109,7 +109,7 @@ class Preferring(Training):
         """The gradient tree by tree, so that one alone is in memory; the loss of all of this process's."""
         total: torch.Tensor | None = None
         for loss in self._losses(rows):
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total = loss.detach() if total is None else total + loss.detach()
         return total
 
