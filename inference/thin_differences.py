@@ -73,6 +73,7 @@ class Tuned:
 
     def __init__(self, twin: PreTrainedModel, differences: Sequence[Thin]) -> None:
         self._rows: Sequence[int] = ()
+        self._dtype = twin.dtype
         self._masks: dict[Sequence[int], torch.Tensor] = {}
         names = {name for difference in differences for name in difference}
         for name, layer in list(twin.named_modules()):
@@ -92,7 +93,7 @@ class Tuned:
         if ranks not in self._masks:
             columns = [number for number, rank in enumerate(ranks, start=1) for _ in range(rank)]
             own = torch.tensor(self._rows)[:, None] == torch.tensor(columns)
-            self._masks[ranks] = own.float()[:, None]
+            self._masks[ranks] = own.to(self._dtype)[:, None]
         return self._masks[ranks]
 
 
@@ -110,5 +111,5 @@ class _Shared(nn.Module):
         self._down, self._up = pack(torch.cat(downs).to(dtype)), pack(torch.cat(ups, dim=1).to(dtype))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        own = times(x, self._down) * self._tuned.mask(self._ranks).to(x.dtype)
+        own = times(x, self._down) * self._tuned.mask(self._ranks)
         return self.layer(x) + times(own, self._up)

@@ -12,8 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from data.brief import Brief
-from data.stories import Story
+from data.stories import Story, write_stories
 from inference.checkpoints import Checkpoint
+from training.base.config import BaseConfig
 
 ROOT = Path(__file__).parents[1]
 SEEDS = ROOT / "data" / "seeds"
@@ -173,6 +174,23 @@ def few_stories(test: int = 1) -> list[Story]:
         beats = (f"{given}, a {work}, comes in", f"{given} says it is late", f"the {thing} is forgotten")
         found.append(Story(text, brief, beats, f"flowing/{at % 2}", at >= len(people) - test))
     return found
+
+
+def small_teaching(folder: Path) -> BaseConfig:
+    """A base of two layers, five stories to learn and one for testing, in ``folder``."""
+    llama_folder(folder / "llama")
+    write_stories(folder / "stories.jsonl.xz", few_stories())
+    return BaseConfig(
+        base=str(folder / "llama"),
+        stories=str(folder / "stories.jsonl.xz"),
+        rank=4,
+        alpha=32.0,
+        learning_rate=1e-2,
+        tokens_per_step=600,
+        tokens=10_000,
+        context=700,
+        measured=1,
+    )
 
 
 def write_part(file: Path, stories: Sequence[Story]) -> None:

@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from data.dataset import IGNORE
 from data.stories import write_stories
 from inference.checkpoints import best_dtype, load
-from tests.small import ROOT, byte_tokenizer, few_stories, llama_folder
+from tests.small import ROOT, byte_tokenizer, few_stories, llama_folder, small_teaching
 from training.base import adapt as module
 from training.base.adapt import adapt, schedule
 from training.base.adapter_files import ADAPTER
@@ -38,20 +38,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> BaseConfig:
     """A base of two layers, five stories to learn and one for testing; some thirteen steps of three rows or so."""
-    folder = tmp_path_factory.mktemp("base")
-    llama_folder(folder / "llama")
-    write_stories(folder / "stories.jsonl.xz", few_stories())
-    return BaseConfig(
-        base=str(folder / "llama"),
-        stories=str(folder / "stories.jsonl.xz"),
-        rank=4,
-        alpha=32.0,
-        learning_rate=1e-2,
-        tokens_per_step=600,
-        tokens=10_000,
-        context=700,
-        measured=1,
-    )
+    return small_teaching(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ from torch.nn import functional
 from data.brief import Brief
 from data.dataset import encode, special_ids
 from data.originals import load_originals
-from data.stories import FOLDER, PARAGRAPHS, beat_line, told_header, write_stories
+from data.stories import FOLDER, PARAGRAPHS, beat_line, told_header
 from inference.novelty import CopyIndex
 from inference.telling import Paragraph
-from tests.small import ROOT, few_stories, llama_folder
+from tests.small import ROOT, few_stories, small_teaching
 from training.__main__ import main
 from training.base.adapt import adapt
 from training.base.adapter_files import ADAPTER
@@ -46,19 +46,7 @@ def rated_stories() -> list[RatedStory]:
 def small(tmp_path_factory: pytest.TempPathFactory) -> BaseConfig:
     """A base of two layers, an adapter to start from, and four rated stories."""
     folder = tmp_path_factory.mktemp("prefer")
-    llama_folder(folder / "llama")
-    write_stories(folder / "stories.jsonl.xz", few_stories())
-    plain = BaseConfig(
-        base=str(folder / "llama"),
-        stories=str(folder / "stories.jsonl.xz"),
-        rank=4,
-        alpha=32.0,
-        learning_rate=1e-2,
-        tokens_per_step=600,
-        tokens=600,
-        context=700,
-        measured=1,
-    )
+    plain = replace(small_teaching(folder), tokens=600)
     start = adapt(plain, folder)
     write_choices(folder / "choices.jsonl.xz", rated_stories())
     return replace(

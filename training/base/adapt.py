@@ -7,7 +7,7 @@ without padding, and several processes share one step. `training.base.rows` says
 import json
 import math
 import time
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -260,10 +260,14 @@ class Training(ExitStack):
                 )
         return found
 
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        """In which products are worked out in the training's number format."""
+        return torch.autocast(self.device, self.dtype) if self.dtype != torch.float32 else nullcontext()
+
     def _loss(self, rows: list[Row], core: Any) -> torch.Tensor:
         """Sum of the loss over all labels of ``rows``, in nats."""
         batch = pack(rows)
-        with torch.autocast(self.device, self.dtype) if self.dtype != torch.float32 else nullcontext():
+        with self._arithmetic():
             hidden = core.model(
                 input_ids=batch["input_ids"].to(self.device),
                 position_ids=batch["position_ids"].to(self.device),

@@ -234,12 +234,10 @@ def tree(story: RatedStory, tokenizer: Any, worth: Callable[[Sequence[float]], b
     rated: list[list[tuple[float, int]]] = []
     for at, choice in enumerate(story.choices):
         ids += encode(beat_line(story.brief.beats[at]), tokenizer)
+        # As stories are taught (`data.stories.told_pieces`): a paragraph and the break behind it in one.
         last = at == len(story.brief.beats) - 1
-
-        def told(text: str, last: bool = last) -> list[int]:
-            """The tokens of a paragraph and of what ends it, as stories are taught (`data.stories.told_pieces`)."""
-            return [*encode(text, tokenizer), end] if last else encode(text + PARAGRAPHS, tokenizer)
-
+        closing, ending = ("", [end]) if last else (PARAGRAPHS, [])
+        tokens = {text: [*encode(text + closing, tokenizer), *ending] for text in choice.drawn if text}
         known = [
             (float(rating), text)
             for rating, text in zip(choice.ratings, choice.drawn, strict=True)
@@ -247,12 +245,12 @@ def tree(story: RatedStory, tokenizer: Any, worth: Callable[[Sequence[float]], b
         ]
         if worth([rating for rating, _ in known]):
             rated.append([(rating, len(waiting) + i) for i, (rating, _) in enumerate(known)])
-            waiting += [(len(ids) - 1, told(text)) for _, text in known]
-        ids += told(choice.drawn[choice.taken])
+            waiting += [(len(ids) - 1, tokens[text]) for _, text in known]
+        ids += tokens[choice.drawn[choice.taken]]
     positions = list(range(len(ids)))
     branches = []
-    for at, tokens in waiting:
-        branches.append((at, len(ids), len(tokens)))
-        ids += tokens
-        positions += range(at + 1, at + 1 + len(tokens))
+    for at, branch in waiting:
+        branches.append((at, len(ids), len(branch)))
+        ids += branch
+        positions += range(at + 1, at + 1 + len(branch))
     return Tree(ids, positions, branches, rated)

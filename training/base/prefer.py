@@ -5,9 +5,7 @@ rated, and the adapter learns to make a better one more probable than a worse on
 also learned as stories are, so that they don't become rarer together (Pang et al. 2024, arXiv 2404.19733).
 """
 
-import random
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from training.base.adapt import Training
 from training.base.adapter_files import ADAPTER, read_adapter
 from training.base.choices import Tree, read_choices, tree
 from training.base.config import BaseConfig
+from training.base.rows import passes
 
 FULL = 4.0
 """Difference of two ratings from which on a pair counts fully; a smaller one counts as its share."""
@@ -50,7 +49,7 @@ class Preferring(Training):
                 f"set tokens_per_step to {shortest} or more"
             )
         self.pairs = [_pairs(one, config.gap) for one in self.trees]
-        self.stream_of_trees = self._after(self.state["drawn"])
+        self.stream_of_trees = passes(len(self.trees), self.state["drawn"], f"{config.seed}:choices")
         self.reference = self._references(Path(config.start))
         beats = sum(len(one.rated) for one in self.trees)
         self._say(
@@ -83,22 +82,12 @@ class Preferring(Training):
         self._take(now)
         return found
 
-    def _after(self, count: int) -> Iterator[int]:
-        """The numbers of the trees that come after the first ``count``, a new order for each pass."""
-        order: list[int] = []
-        while True:
-            number, at = divmod(count, len(self.trees))
-            if not order or at == 0:
-                order = list(range(len(self.trees)))
-                random.Random(f"{self.config.seed}:choices:{number}").shuffle(order)
-            yield order[at]
-            count += 1
-
     def _draw(self) -> list[Any]:
         """The numbers of the stories of the next step."""
         found: list[int] = []
         while self._size(found) < self.config.tokens_per_step:
-            found.append(next(self.stream_of_trees))
+            _, number = next(self.stream_of_trees)
+            found.append(number)
             self.state["drawn"] += 1
         return found
 
@@ -134,7 +123,7 @@ class Preferring(Training):
         """The log probability (candidates,) of each candidate of a tree, and its tokens."""
         device = self.device
         ids = torch.tensor([one.ids], device=device)
-        with torch.autocast(device, self.dtype) if self.dtype != torch.float32 else nullcontext():
+        with self._arithmetic():
             hidden = self.core.model(
                 input_ids=ids,
                 position_ids=torch.tensor([one.positions], device=device),

@@ -64,14 +64,9 @@ class Rows:
 
     def after(self, count: int) -> Iterator[Row]:
         """Yield the rows that come after the first ``count``. A story that a pass leaves out has an empty row."""
-        order: list[int] = []
-        while True:
-            number, at = divmod(count, len(self.turns))
-            if not order or at == 0:
-                order = list(range(len(self.turns)))
-                random.Random(f"{self.seed}:order:{number}").shuffle(order)
-            row = self.row(self.turns[order[at]][0], number, self.turns[order[at]][1])
-            count += 1
+        for number, at in passes(len(self.turns), count, f"{self.seed}:order"):
+            story, turn = self.turns[at]
+            row = self.row(story, number, turn)
             yield row if len(row[0]) <= self.context else ([], [])
 
     def row(self, story: Story, number: int, turn: int = 0) -> Row:
@@ -92,6 +87,18 @@ class Rows:
 
     def _often(self, story: Story) -> float:
         return self.sources.get(_source(story), 1.0)
+
+
+def passes(size: int, count: int, seed: str) -> Iterator[tuple[int, int]]:
+    """Yield the pass and the place, below ``size``, of all that comes after the first ``count``; ``seed`` orders each pass."""
+    order: list[int] = []
+    while True:
+        number, at = divmod(count, size)
+        if not order or at == 0:
+            order = list(range(size))
+            random.Random(f"{seed}:{number}").shuffle(order)
+        yield number, order[at]
+        count += 1
 
 
 def _source(story: Story) -> str:
