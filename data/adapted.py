@@ -26,7 +26,7 @@ from data.packaged import SMOLLM2, Packaged, first_whole, origins, packaged_fold
 STORIES = Path(__file__).parent / "base_models" / "stories"
 """The folder of the adapter. Its only mention."""
 
-STORIES_SHA256 = "89c8f93749caa5f03e6467a93947575dc3f92cb4583b67a919249863c49f1853"
+STORIES_SHA256 = "c5b779fbe123ce4bbb1f3c535624b7c9506449205ef53a0969a8b60206ddbc16"
 """Of the adapter's weights."""
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")

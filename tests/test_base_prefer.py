@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
+from data.bases import Base
 from data.brief import Brief
 from data.dataset import encode, special_ids
 from data.originals import load_originals
 from data.stories import FOLDER, PARAGRAPHS, beat_line, told_header
+from inference.checkpoints import load_weights
 from inference.novelty import CopyIndex
 from inference.telling import Paragraph
 from tests.small import ROOT, few_stories, small_teaching
@@ -64,7 +67,8 @@ def test_each_candidate_costs_what_it_does_alone_behind_its_story(small: BaseCon
         training.model.eval()
         story, tokenizer = rated_stories()[1], training.tokenizer
         grown = tree(story, tokenizer, lambda ratings: True)
-        logs, counts = training._logs(grown)
+        training.trees, training.by = [grown], [""]
+        logs, counts = training._logs(0)
         assert [len(rated) for rated in grown.rated] == [3, 3, 3]  # not the one without a rating
         first, end = special_ids(tokenizer)
         before = [first, *encode(told_header(story.brief), tokenizer)]
@@ -91,8 +95,8 @@ def margins(training: Preferring) -> list[float]:
     training.model.eval()
     found: list[float] = []
     with torch.no_grad():
-        for one, pairs, reference in zip(training.trees, training.pairs, training.reference, strict=True):
-            gained = training._logs(one)[0] - reference
+        for number, (pairs, reference) in enumerate(zip(training.pairs, training.reference, strict=True)):
+            gained = training._logs(number)[0] - reference
             found += [float(gained[better] - gained[worse]) for better, worse, _ in pairs]
     training.model.train()
     return found
@@ -131,6 +135,16 @@ def test_a_pair_counts_by_its_difference_and_a_smaller_one_not_at_all(
         assert sorted({weight for pairs in training.pairs for *_, weight in pairs}) == [0.375, 0.5]
 
 
+def test_a_damaged_run_is_named(tuned: BaseConfig, tmp_path: Path) -> None:
+    file = tmp_path / "runs" / "G" / "model" / "model.safetensors"
+    weights = load_file(file)
+    save_file(
+        {name: tensor for name, tensor in weights.items() if "q_proj" not in name}, file, {"format": "pt"}
+    )
+    with pytest.raises(ValueError, match=r"G.model is damaged: .* weights are missing"):
+        adapt(tuned, tmp_path)
+
+
 def test_what_processes_share_adds_up_to_the_whole(
     small: BaseConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,10 +159,87 @@ def test_what_processes_share_adds_up_to_the_whole(
         assert training._learn([0]) is None  # the second process has none of one story
 
 
-def test_stopped_and_continued_it_ends_the_same(small: BaseConfig, tmp_path: Path) -> None:
-    whole = adapt(small, tmp_path / "one")
-    adapt(small, tmp_path / "other", steps=3)
-    parts = adapt(small, tmp_path / "other")
+@pytest.fixture
+def tuned(small: BaseConfig, tmp_path: Path) -> BaseConfig:
+    """The same with two of four stories told by a run "G", whose tuning changed every layer."""
+    before = Path(str(small.start)).parent / "model"
+    after = tmp_path / "runs" / "G" / "model"
+    shutil.copytree(before, after)
+    torch.manual_seed(1)
+    weights = load_file(before / "model.safetensors")
+    changed = {
+        name: tensor + 0.1 * torch.randn_like(tensor) if "_proj" in name else tensor
+        for name, tensor in weights.items()
+    }
+    save_file(changed, after / "model.safetensors", {"format": "pt"})
+    stories = [replace(story, by="G") if at % 2 else story for at, story in enumerate(rated_stories())]
+    write_choices(tmp_path / "tuned.jsonl", stories)
+    return replace(small, choices=str(tmp_path / "tuned.jsonl"), tuned=str(tmp_path / "runs"))
+
+
+def test_what_a_run_told_is_learned_on_top_of_its_tuning(tuned: BaseConfig, tmp_path: Path) -> None:
+    with Preferring(tuned, tmp_path / "run") as training, torch.no_grad():
+        assert training.by == ["", "G", "", "G"]
+        training.model.eval()
+        plain = load_weights(Base("", Path(str(tuned.start)).parent / "model"), training.dtype)
+        other = load_weights(Base("", tmp_path / "runs" / "G" / "model"), training.dtype)
+        for number, model in enumerate((plain, other, plain, other)):
+            one = training.trees[number]
+            at, start, count = one.branches[0]
+            ids = torch.tensor([[*one.ids[: at + 1], *one.ids[start : start + count]]])
+            scores = model(input_ids=ids).logits[0, -count - 1 : -1].float()
+            alone = -functional.cross_entropy(scores, ids[0, -count:], reduction="sum")
+            assert float(training.reference[number][0]) == pytest.approx(float(alone), rel=0.03)
+        figures = training.measure()
+        training._stand_on("G")
+        assert training.measure() == figures  # of the base, whatever was looked at last
+
+
+def test_a_run_that_is_gone_is_named(tuned: BaseConfig, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"tuned.jsonl has stories of the run G, and there is no .*train it"):
+        adapt(replace(tuned, tuned=str(tmp_path / "nowhere")), tmp_path)
+    assert not (tmp_path / "preferences").exists()
+    adapt(tuned, tmp_path, steps=1)
+    weights = tmp_path / "runs" / "G" / "model" / "model.safetensors"
+    save_file({name: -tensor for name, tensor in load_file(weights).items()}, weights, {"format": "pt"})
+    with pytest.raises(ValueError, match="was made with another tuned_sha256"):
+        adapt(tuned, tmp_path)
+
+
+def test_who_repeats_the_plot_loses_points(small: BaseConfig, tmp_path: Path) -> None:
+    beats = ("a tired woman comes in and puts a red hat on the long table",)
+    drawn = (
+        "A tired woman comes in and puts a red hat on the long table.",  # all of its 4-grams
+        "She laid her red hat on the long table and sighed.",  # three of eight
+        "Hat.",
+    )
+    story = RatedStory(Brief(beats=beats), (Choice(drawn, 0, (8, 7, 3)),))
+    with Preferring(small, tmp_path / "run") as training:
+        plain = tree(story, training.tokenizer, lambda ratings: True)
+        assert [rating for rating, _ in plain.rated[0]] == [8, 7, 3]
+        stern = tree(story, training.tokenizer, lambda ratings: True, copying=4.0)
+        assert [rating for rating, _ in stern.rated[0]] == pytest.approx([4.0, 7 - 4 * 3 / 8, 3.0])
+    write_choices(tmp_path / "hat.jsonl", [story])
+    for copying, best in ((0.0, 0), (4.0, 1)):
+        config = replace(small, choices=str(tmp_path / "hat.jsonl"), copying=copying, imitate=0.0)
+        with Preferring(config, tmp_path / f"copying-{copying}") as training:
+            assert {better for better, *_ in training.pairs[0]} == set(range(best, 2))
+
+
+def test_a_stories_run_is_kept(tmp_path: Path) -> None:
+    stories = [replace(story, by="G") for story in rated_stories()[:1]]
+    write_choices(tmp_path / "choices.jsonl", stories)
+    assert read_choices(tmp_path / "choices.jsonl") == stories
+    row = json.loads((tmp_path / "choices.jsonl").read_text("utf-8"))
+    (tmp_path / "choices.jsonl").write_text(json.dumps(row | {"by": "../G"}) + "\n", "utf-8")
+    with pytest.raises(ValueError, match=r"line 1: by must be the name of a run \(letters.*\), found '../G'"):
+        read_choices(tmp_path / "choices.jsonl")
+
+
+def test_stopped_and_continued_it_ends_the_same(tuned: BaseConfig, tmp_path: Path) -> None:
+    whole = adapt(tuned, tmp_path / "one")
+    adapt(tuned, tmp_path / "other", steps=3)
+    parts = adapt(tuned, tmp_path / "other")
     assert (whole / "adapter_model.safetensors").read_bytes() == (
         parts / "adapter_model.safetensors"
     ).read_bytes()
@@ -303,7 +394,8 @@ def test_a_base_tells_and_all_of_its_candidates_are_kept(
 
 def test_the_projects_own_ratings() -> None:
     stories = read_choices(FOLDER / "choices.jsonl.xz")
-    assert len(stories) == 62 and sum(len(story.choices) for story in stories) == 539
+    assert len(stories) == 67 and sum(len(story.choices) for story in stories) == 589
+    assert Counter(story.by for story in stories) == {"": 36, "G": 7, "N": 7, "J": 6, "K": 6, "M": 5}
     originals = load_originals(ROOT / "data" / "seeds")
     index = CopyIndex([one.text for one in originals], [one.name for one in originals])
     for story in stories:

@@ -38,10 +38,19 @@ from training.resumable import polite
 PASSES = 3
 """Passes over the stories without a single row after which a training is given up."""
 
-FREE = ("tokens", "minutes", "learning_rate", "save_minutes", "measure_minutes", "measured", "test_source")
+FREE = (
+    "tokens",
+    "minutes",
+    "learning_rate",
+    "save_minutes",
+    "measure_minutes",
+    "measured",
+    "test_source",
+    "tuned",
+)
 """Settings that may change between two resumptions."""
 
-PREFERENCES = ("beta", "gap", "imitate")
+PREFERENCES = ("beta", "gap", "copying", "imitate")
 """Settings of `training.base.prefer` alone."""
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "mistral")

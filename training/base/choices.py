@@ -7,6 +7,7 @@ story before it and nothing of the others. Trains nothing (`training.base.prefer
 
 import json
 import lzma
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,9 +25,12 @@ from data.plots import with_finer_beats
 from data.stories import PARAGRAPHS, beat_line, read_stories, told_header
 from inference.checkpoints import Checkpoint, load
 from inference.drawing import Drawing, Settings
+from inference.novelty import CopyIndex
+from inference.runs import is_run
 from inference.telling import Choose, Paragraph, tell_together
 from training.base.config import BaseConfig
 from training.base.rows import asked
+from training.settings import NAME, is_name
 
 BEST = 10
 """The highest rating; 0 is the lowest."""
@@ -44,20 +48,25 @@ class Choice:
 
 @dataclass(frozen=True)
 class RatedStory:
-    """A story told behind ``brief``: one choice for each of its beats, fewer where it was cut."""
+    """A story told behind ``brief``: one choice for each of its beats, fewer where it was cut. ``by``: name of the run whose tuned
+    model told it; empty where an untuned base did."""
 
     brief: Brief
     choices: tuple[Choice, ...]
+    by: str = ""
 
 
 def candidates(config: BaseConfig, model: str, out: Path, originals: str, count: int) -> list[RatedStory]:
     """Let ``model`` tell ``count`` stories, write them with all their candidates into ``out``, and return them.
 
     config: names the stories and plots; half of the stories to tell have the finer beats of stories for training, half are like
-    ``originals`` and have plots of the bank. Raises ValueError for a file that is there and a count below 1.
+    ``originals`` and have plots of the bank. model: what `load` takes; the stories of a run name it (`by`). Raises ValueError for a
+    file that is there, a count below 1, and a run's model without its run.
     """
     if count < 1:
         raise ValueError(f"--briefs must be at least 1, found {count}")
+    if is_run(Path(model).parent) and not is_run(model):
+        raise ValueError(f"{model} belongs to a run; name the run: {Path(model).parent}")
     if out.exists():
         raise ValueError(f"{out} is there already, perhaps with ratings; name another file")
     alike = draw_briefs([one.text for one in load_originals(originals)], count - count // 2, config.seed)
@@ -67,7 +76,9 @@ def candidates(config: BaseConfig, model: str, out: Path, originals: str, count:
     told = [story for story in stories if not story.test and (story.finer or story.beats)]
     some = random.Random(f"{config.seed}:candidates").sample(told, min(count // 2, len(told)))
     briefs = [*alike, *(replace(asked(story), beats=story.finer or story.beats) for story in some)]
-    found = draw_choices(load(model), briefs, config.seed)
+    checkpoint = load(model)
+    by = checkpoint.run.name if checkpoint.run else ""
+    found = [replace(story, by=by) for story in draw_choices(checkpoint, briefs, config.seed)]
     write_choices(out, found)
     return found
 
@@ -125,6 +136,7 @@ def write_choices(path: Path, stories: Sequence[RatedStory]) -> None:
                 for one in story.choices
             ],
         }
+        | ({"by": story.by} if story.by else {})
         for story in stories
     ]
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
@@ -170,7 +182,10 @@ def _rated_story(row: Any) -> RatedStory:
         )
     for choice in choices:
         _check(choice)
-    return RatedStory(brief, choices)
+    by = row.get("by", "")
+    if not isinstance(by, str) or (by and not is_name(by)):
+        raise ValueError(f"by must be the name of a run ({NAME}), found {by!r}")
+    return RatedStory(brief, choices, by)
 
 
 def _check(choice: Choice) -> None:
@@ -226,8 +241,11 @@ class Tree:
         ]
 
 
-def tree(story: RatedStory, tokenizer: Any, worth: Callable[[Sequence[float]], bool]) -> Tree:
-    """The sequence of ``story``. A beat has branches where ``worth`` says yes to its ratings."""
+def tree(
+    story: RatedStory, tokenizer: Any, worth: Callable[[Sequence[float]], bool], copying: float = 0.0
+) -> Tree:
+    """The sequence of ``story``. A beat has branches where ``worth`` says yes to its ratings. A candidate loses ``copying`` times the
+    share of its 4-grams that stand in its beat."""
     first, end = special_ids(tokenizer)
     ids = [first, *encode(told_header(story.brief), tokenizer)]
     waiting: list[tuple[int, list[int]]] = []
@@ -238,8 +256,9 @@ def tree(story: RatedStory, tokenizer: Any, worth: Callable[[Sequence[float]], b
         last = at == len(story.brief.beats) - 1
         closing, ending = ("", [end]) if last else (PARAGRAPHS, [])
         tokens = {text: [*encode(text + closing, tokenizer), *ending] for text in choice.drawn if text}
+        beat = CopyIndex([story.brief.beats[at]])
         known = [
-            (float(rating), text)
+            (rating - copying * _share_copied(text, beat), text)
             for rating, text in zip(choice.ratings, choice.drawn, strict=True)
             if rating is not None and text
         ]
@@ -254,3 +273,9 @@ def tree(story: RatedStory, tokenizer: Any, worth: Callable[[Sequence[float]], b
         ids += branch
         positions += range(at + 1, at + 1 + len(branch))
     return Tree(ids, positions, branches, rated)
+
+
+def _share_copied(text: str, beat: CopyIndex) -> float:
+    """Share of the 4-grams of ``text`` that stand in ``beat``."""
+    new = beat.ngram_novelty(text)
+    return 0.0 if math.isnan(new) else 1 - new

@@ -63,10 +63,16 @@ class BaseConfig:
     choices: str | None = None
     """File of rated candidates (`training.base.choices`): the adapter in `start` learns to prefer the better ones, and no rows of
     stories are shown. null: stories are taught."""
+    tuned: str = "runs"
+    """With `choices`: folder of the runs whose tuned models told the stories that name one (`by`). The adapter learns on top of what
+    such a tuning changed, so that a tuned model gains by it. Each run takes as much memory as the base."""
     beta: float = 0.1
     """With `choices`: how much a candidate's probability must move; a smaller one lets the model go further away from `start`."""
     gap: float = 1.5
     """With `choices`: least difference of two ratings, from 0 to 10, that makes a pair."""
+    copying: float = 0.0
+    """With `choices`: points that a candidate loses if all of its 4-grams stand in its beat; half of them if half do. To repeat the plot
+    is the surest way to be right, so ratings for sense alone teach it."""
     imitate: float = 0.2
     """With `choices`: what learning the best candidates as stories are learned counts, beside preferring them."""
     save_minutes: float = 5.0
@@ -117,6 +123,7 @@ _RULES: list[Rule] = [
     ("minutes", "above 0, or null", lambda v: v is None or v > 0),
     ("beta", "above 0", lambda v: v > 0),
     ("gap", "above 0", lambda v: v > 0),
+    ("copying", "at least 0", lambda v: v >= 0),
     ("imitate", "at least 0", lambda v: v >= 0),
     ("context", "at least 32", lambda v: v >= 32),
     ("clip", "above 0", lambda v: v > 0),
