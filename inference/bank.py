@@ -25,6 +25,9 @@ from inference.similarity import SHA256, embed
 CHOICE = 12
 """Plots that suit a brief best, one of which is drawn."""
 
+NEAR_LENGTH = 0.1
+"""Plots whose text is as long as a brief asks within this share come first: what a plot lacks, the model adds, and it may not fit."""
+
 YIELDING = ("occupation", "meets")
 """Fields that give way to a plot's own, where nobody asked for them."""
 
@@ -53,7 +56,7 @@ def find_plot(
     """
     alike = _near() @ embed([_about(brief)])[0]
     # Those for anybody come first: no story of the bank could be copied by them.
-    near = np.lexsort((-alike, [bool(plot.brief) for plot in plots()]))
+    near = np.lexsort((-alike, [_is_off(plot, brief) for plot in plots()], [bool(plot.brief) for plot in plots()]))
     found: list[tuple[int, Brief]] = []
     seed = rng.random()
     for number in near.tolist():
@@ -70,6 +73,11 @@ def find_plot(
         if len(found) == CHOICE:
             break
     return rng.choice(found) if found else None
+
+
+def _is_off(plot: Plot, brief: Brief) -> bool:
+    """Whether a plot's text would be a good deal longer or shorter than is asked."""
+    return bool(brief.length) and abs(plot.length - brief.length) > NEAR_LENGTH * brief.length
 
 
 def _loose(brief: Brief) -> list[tuple[str, ...]]:

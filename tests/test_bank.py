@@ -56,6 +56,17 @@ def test_the_same_brief_and_seed_give_the_same_plot_and_a_taken_one_is_not_given
     assert len(numbers) > 2
 
 
+def test_plots_of_the_length_that_is_asked_for_come_first(briefs: list[Brief]) -> None:
+    for number, brief in enumerate(briefs):
+        found = find_plot(brief, random.Random(number))
+        assert found is not None and brief.length
+        assert abs(bank.plots()[found[0]].length - brief.length) <= 0.1 * brief.length
+    # Where none is as long, one that is nearly as long is taken.
+    short = replace(briefs[0], length=150)
+    found = find_plot(short, random.Random(0))
+    assert found is not None and abs(bank.plots()[found[0]].length - 150) <= 0.2 * 150
+
+
 def test_a_brief_that_no_plot_fits_gets_none() -> None:
     assert find_plot(Brief(name="Ada Moreau", length=5000), random.Random(0)) is None
 

@@ -423,6 +423,17 @@ def test_every_plot_for_anybody_can_be_told_of_somebody(plots: tuple[Plot, ...])
             assert any(isinstance(one, Brief) for one in made), plot.title
 
 
+def test_who_speaks_in_a_plot_for_anybody_says_i_and_nobody_else_does(plots: tuple[Plot, ...]) -> None:
+    spoken = 0
+    for plot in plots:
+        if not plot.brief:
+            for line in plot.lines:
+                assert line.count('"') % 2 == 0, line
+                assert not re.search(r"\b(?:I|me)\b", re.sub(r'"[^"]*"', "", line)), line
+                spoken += line.count('"') // 2
+    assert spoken > 600
+
+
 def test_what_nobody_says_is_drawn() -> None:
     made = [
         fill_plot(ANYBODYS, Brief(occupation="poet", place="a café"), random.Random(seed))
