@@ -56,7 +56,9 @@ def find_plot(
     """
     alike = _near() @ embed([_about(brief)])[0]
     # Those for anybody come first: no story of the bank could be copied by them.
-    near = np.lexsort((-alike, [_is_off(plot, brief) for plot in plots()], [bool(plot.brief) for plot in plots()]))
+    near = np.lexsort(
+        (-alike, [_is_off(plot, brief) for plot in plots()], [bool(plot.brief) for plot in plots()])
+    )
     found: list[tuple[int, Brief]] = []
     seed = rng.random()
     for number in near.tolist():

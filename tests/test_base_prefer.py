@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from data.bases import Base
 from data.brief import Brief
@@ -204,6 +205,28 @@ def test_a_run_that_is_gone_is_named(tuned: BaseConfig, tmp_path: Path) -> None:
     save_file({name: -tensor for name, tensor in load_file(weights).items()}, weights, {"format": "pt"})
     with pytest.raises(ValueError, match="was made with another tuned_sha256"):
         adapt(tuned, tmp_path)
+
+
+def test_a_run_of_another_base_is_named(tuned: BaseConfig, tmp_path: Path) -> None:
+    model = tmp_path / "runs" / "G" / "model"
+    wider = AutoConfig.from_pretrained(model)
+    wider.intermediate_size *= 2
+    AutoModelForCausalLM.from_config(wider).save_pretrained(model)
+    with pytest.raises(ValueError, match=r"the run G in .* is of another base than .*; set base to its own"):
+        adapt(tuned, tmp_path)
+
+
+def test_what_tuned_runs_take_of_the_memory_is_counted(
+    small: BaseConfig, tuned: BaseConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[float] = []
+    monkeypatch.setattr("training.base.adapt.best_device", lambda: "cpu")
+    monkeypatch.setattr(
+        "training.base.adapt.check_memory", lambda base, factor, advice: counted.append(factor)
+    )
+    for number, config in enumerate((small, tuned)):
+        Preferring(config, tmp_path / str(number)).close()
+    assert counted[1] - counted[0] == pytest.approx(1)
 
 
 def test_who_repeats_the_plot_loses_points(small: BaseConfig, tmp_path: Path) -> None:

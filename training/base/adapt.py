@@ -118,7 +118,8 @@ class Training(ExitStack):
             # Measured: 9 GB for 135 million weights and 2,400 tokens a step.
             tokens = max(config.tokens_per_step, config.context)
             advice = "Set a smaller tokens_per_step and context, or choose a smaller base."
-            check_memory(base, 2 * processes.count() + tokens / TOKENS_AS_WEIGHTS, advice)
+            copies = (2 + self._other_weights()) * processes.count()
+            check_memory(base, copies + tokens / TOKENS_AS_WEIGHTS, advice)
         self.tokenizer = base.tokenizer()
         stories = list(read_stories(Path(config.stories)))
         if config.plots is not None:
@@ -376,6 +377,10 @@ class Training(ExitStack):
                 f"the adapter in {folder} has {found}, the configuration {wanted}; change rank and alpha, or start"
             )
         self._take(tensors)
+
+    def _other_weights(self) -> int:
+        """How many models as large as the base lie in a process's memory beside it."""
+        return 0
 
     @staticmethod
     def _refuse_architecture(base: Base) -> None:

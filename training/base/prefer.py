@@ -65,6 +65,9 @@ class Preferring(Training):
             f"{len(trees) - len(self.trees)} stories are left out, since they have more than {most} tokens"
         )
 
+    def _other_weights(self) -> int:
+        return len({story.by for story in self.stories} - {""})
+
     def _stamp(self, config: BaseConfig) -> dict[str, Any]:
         assert config.choices is not None and config.start is not None
         adapter = Path(config.start) / ADAPTER
