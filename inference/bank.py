@@ -79,7 +79,8 @@ def find_plot(
 
 def _is_off(plot: Plot, brief: Brief) -> bool:
     """Whether a plot's text would be a good deal longer or shorter than is asked."""
-    return bool(brief.length) and abs(plot.length - brief.length) > NEAR_LENGTH * brief.length
+    asked = brief.length or plot.length
+    return abs(plot.length - asked) > NEAR_LENGTH * asked
 
 
 def _loose(brief: Brief) -> list[tuple[str, ...]]:
