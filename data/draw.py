@@ -20,6 +20,7 @@ from dataclasses import replace
 from functools import partial
 
 from data.brief import MAX_WORDS, Brief
+from data.descriptions import gender_of_met
 from data.detect import evidence
 from data.english import given_names, indefinite
 from data.lists import entries, groups, words
@@ -172,6 +173,9 @@ class _Source:
         if not fitting:
             return other
         noun = rng.choice(fitting)
+        own = [one for one in fitting if gender_of_met(f"a {one}") in (None, "f" if woman else "m")]
+        if named and own and noun not in own:  # Harold is no widow
+            noun = rng.choice(own)
         kinds = groups("person_words")
         look = ""
         if looks and (noun in kinds["man"] + kinds["woman"] or rng.random() < 0.5):

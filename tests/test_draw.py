@@ -141,6 +141,21 @@ def test_an_occupation_is_one_that_the_given_name_may_have():
         assert fitting == any(work and work.endswith("maid") for work in found), found
 
 
+def test_who_is_met_has_a_name_of_the_sex_that_the_noun_says() -> None:
+    met = ["Klara, an old widow", "Karl, her son", "Anna, a young lady", "Paul, a gentleman"]
+    texts = [PARIS[0], *(Brief(meets=one, place="a café").header() + PARIS[0] for one in met)]
+    told = [brief.meets for brief in draw_briefs(texts, 200, 7) if brief.meets and ", " in brief.meets]
+    nouns = {one.split()[-1] for one in told}
+    assert len(told) > 50 and {"widow", "gentleman"} & nouns
+    women, men = set(words("given_f")) - set(words("given_m")), set(words("given_m")) - set(words("given_f"))
+    for one in told:
+        first, noun = one.split(",")[0].casefold(), one.split()[-1]
+        if noun in words("person_gender", "f"):
+            assert first not in men, one
+        if noun in words("person_gender", "m"):
+            assert first not in women, one
+
+
 def test_names_are_of_both_genders_and_many_places():
     given = [brief.name.split()[0].casefold() for brief in draw_briefs(PARIS, 200, seed=2)]
     assert 50 < sum(name in words("given_f") for name in given) < 150
